@@ -1,0 +1,46 @@
+"""Errors that a user of Pointsman sees: one line, with what was wrong, where, and the mend."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PointsmanError(Exception):
+    """Base of every error raised on purpose; the CLI prints it on one line and exits with ``exit_code``."""
+
+    exit_code = 1
+
+
+class BadInput(PointsmanError):
+    """The caller's data, configuration or arguments are wrong; nothing was written.
+
+    Example:
+        >>> raise BadInput("prices.csv: row 7: cost_usd is -1.0; costs are dollars, 0 or more")
+        Traceback (most recent call last):
+        ...
+        env.errors.BadInput: prices.csv: row 7: cost_usd is -1.0; costs are dollars, 0 or more
+    """
+
+    exit_code = 2
+
+
+class MissingExtra(PointsmanError):
+    """An optional part of Pointsman is not installed; the message holds the line that installs it."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs the `{extra}` extra: pip install 'pointsman[{extra}]'")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A ``; did you mean ...?`` ending for an unknown name, or the list of known ones.
+
+    Example:
+        >>> nearest("linuct", ["linucb", "knn"])
+        '; did you mean `linucb`?'
+        >>> nearest("zzz", ["linucb", "knn"])
+        '; known: knn, linucb'
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    return f"; did you mean `{close[0]}`?" if close else f"; known: {', '.join(names)}"

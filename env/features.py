@@ -1,0 +1,227 @@
+"""Features: from prompt text to the vector a router sees, without a download and without a network.
+
+The default is static word embeddings (the weights ship inside the ``wordllama`` wheel; about 0.04 ms a prompt)
+beside a few cheap facts of the text. Where that wheel is not installed, hashed word n-grams stand in.
+Featurisers are pure functions of the prompt: no fitting, so nothing can leak from test prompts into them.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import re
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from env.contexts import Floats
+from env.errors import BadInput, nearest
+
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_WORD = re.compile(r"\w+")
+_OPTION = re.compile(r"(?:^|\n|\s)\(?[A-J][).:]\s")
+_CODE = re.compile(r"```|\bdef \w+\(|\bclass \w+|[;{}]\s*\n|\breturn\b")
+
+# Each fact is scaled to about [-1, 1], then by this, so that all of them weigh as much as one embedding.
+_FACTS_SCALE = 0.25
+
+
+class Featuriser(ABC):
+    """Turns prompts into ``(n, d)`` float32 rows; equal prompts give equal rows, whatever the batch."""
+
+    kind: ClassVar[str]
+    d: int
+
+    @abstractmethod
+    def transform(self, prompts: Sequence[str]) -> Floats:
+        """Features ``(n, d)`` of ``n`` prompts."""
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """JSON-able settings from which :func:`from_config` builds the same featuriser."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Names what this featuriser computes: features with another fingerprint are not its own."""
+        canonical = json.dumps(self.config(), sort_keys=True)
+        return f"{self.kind}-{hashlib.sha256(canonical.encode()).hexdigest()[:12]}"
+
+
+def from_config(config: Mapping[str, Any]) -> Featuriser:
+    """The featuriser that ``config()`` described.
+
+    Raises:
+        BadInput: an unknown kind, unknown settings, or one whose package is not installed.
+
+    Example:
+        >>> from_config({"kind": "hashing", "n_features": 64}).d
+        64
+    """
+    settings = dict(config)
+    kind = settings.pop("kind", "")
+    if kind not in _KINDS:
+        raise BadInput(f"unknown featuriser `{kind}`{nearest(kind, _KINDS)}")
+    settings.pop("version", None)
+    try:
+        return _KINDS[kind](**settings)
+    except TypeError as error:
+        raise BadInput(f"featuriser `{kind}`: {error}") from error
+
+
+@functools.cache
+def default_featuriser() -> Featuriser:
+    """Static word embeddings and prompt facts; hashed n-grams and prompt facts without the ``wordllama`` wheel.
+
+    Example:
+        >>> default_featuriser().transform(["What is 2 + 2?"]).dtype
+        dtype('float32')
+    """
+    try:
+        return Concatenated([WordLlama(), PromptFacts()])
+    except BadInput:
+        return Concatenated([Hashing(), PromptFacts()])
+
+
+class WordLlama(Featuriser):
+    """Mean-pooled static token embeddings of the ``wordllama`` wheel (256 dimensions), L2-normalised.
+
+    Raises:
+        BadInput: the wheel is not installed.
+    """
+
+    kind = "wordllama"
+    d = 256
+
+    def __init__(self) -> None:
+        self._model, self._version = _load_wordllama()
+
+    def transform(self, prompts: Sequence[str]) -> Floats:
+        """Features ``(n, 256)``; a prompt without a known token is all zeros."""
+        if not len(prompts):
+            return np.zeros((0, self.d), dtype=np.float32)
+        # One prompt at a time through the pooling: a batch pads, and padding changes the last bits of the mean.
+        # A row must not depend on its neighbours, or the server and the environment would disagree.
+        rows = np.vstack([self._model.embed([prompt or " "]) for prompt in prompts]).astype(np.float32)
+        return _unit(rows)
+
+    def config(self) -> dict[str, Any]:
+        """Settings, with the version of the weights: another version is another featuriser."""
+        return {"kind": self.kind, "version": self._version}
+
+
+@functools.cache
+def _load_wordllama() -> tuple[Any, str]:
+    try:
+        import wordllama
+    except ImportError as error:
+        raise BadInput("the `wordllama` featuriser needs its wheel: pip install wordllama") from error
+    # The wheel holds weights and tokenizer, but looks for the tokenizer in a download cache unless told.
+    model = wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)
+    return model, "l2_supercat_256"
+
+
+class Hashing(Featuriser):
+    """Word 1-2-grams hashed to a fixed width with signs, sublinear counts, L2-normalised (no vocabulary).
+
+    Args:
+        n_features: width ``d``.
+    """
+
+    kind = "hashing"
+
+    def __init__(self, n_features: int = 512) -> None:
+        self.d = n_features
+
+    def transform(self, prompts: Sequence[str]) -> Floats:
+        """Features ``(n, n_features)``."""
+        rows = np.zeros((len(prompts), self.d), dtype=np.float32)
+        for row, prompt in zip(rows, prompts, strict=True):
+            words = _WORD.findall(prompt.casefold())
+            for gram in [*words, *map(" ".join, zip(words, words[1:], strict=False))]:
+                code = zlib.crc32(gram.encode())
+                row[code % self.d] += 1.0 if code >> 31 else -1.0
+        return _unit(np.sign(rows) * np.log1p(np.abs(rows)))
+
+    def config(self) -> dict[str, Any]:
+        """Settings."""
+        return {"kind": self.kind, "n_features": self.d}
+
+
+class PromptFacts(Featuriser):
+    """Cheap facts: length, numbers, questions, options, code, JSON, lines; each about [-1, 1] before scaling."""
+
+    kind = "facts"
+    d = 14
+
+    def transform(self, prompts: Sequence[str]) -> Floats:
+        """Features ``(n, 14)``."""
+        rows = np.array([_facts(prompt) for prompt in prompts], dtype=np.float32).reshape(len(prompts), self.d)
+        return np.clip(rows, -1, 1) * np.float32(_FACTS_SCALE)
+
+    def config(self) -> dict[str, Any]:
+        """Settings."""
+        return {"kind": self.kind, "version": 1}
+
+
+def _facts(prompt: str) -> list[float]:
+    length = max(len(prompt), 1)
+    words = _WORD.findall(prompt)
+    numbers = _NUMBER.findall(prompt)
+    digits = sum(map(len, numbers))
+    return [
+        np.log1p(length) / 5 - 1,
+        np.log1p(len(words)) / 4 - 1,
+        sum(map(len, words)) / max(len(words), 1) / 5 - 1,
+        np.log1p(len(numbers)) / 2,
+        min(digits / length * 4, 1.0),
+        max((len(number) for number in numbers), default=0) / 6,
+        min(prompt.count("?"), 3) / 3,
+        min(prompt.count("\n"), 20) / 20,
+        np.log1p(len(_OPTION.findall(prompt))) / 2,
+        1.0 if _CODE.search(prompt) else 0.0,
+        min(prompt.count("{") + prompt.count("["), 8) / 8,
+        min(prompt.count('"'), 12) / 12,
+        min(prompt.count(","), 12) / 12,
+        sum(map(str.isupper, prompt)) / length * 4,
+    ]
+
+
+class Concatenated(Featuriser):
+    """Featurisers side by side.
+
+    Args:
+        parts: featurisers, or the configs of featurisers, in column order.
+
+    Example:
+        >>> Concatenated([Hashing(64), PromptFacts()]).transform(["a", "b"]).shape
+        (2, 78)
+    """
+
+    kind = "concatenated"
+
+    def __init__(self, parts: Sequence[Featuriser | Mapping[str, Any]]) -> None:
+        self._parts = [part if isinstance(part, Featuriser) else from_config(part) for part in parts]
+        self.d = sum(part.d for part in self._parts)
+
+    def transform(self, prompts: Sequence[str]) -> Floats:
+        """Features ``(n, d)``, the parts' columns in order."""
+        return np.hstack([part.transform(prompts) for part in self._parts])
+
+    def config(self) -> dict[str, Any]:
+        """Settings of every part."""
+        return {"kind": self.kind, "parts": [part.config() for part in self._parts]}
+
+
+_KINDS: dict[str, Callable[..., Featuriser]] = {
+    kind.kind: kind for kind in (WordLlama, Hashing, PromptFacts, Concatenated)
+}
+
+
+def _unit(rows: Floats) -> Floats:
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(norms > 0, norms, 1), dtype=np.float32)

@@ -1,0 +1,64 @@
+"""Prompts: the one way from a chat to the text a router sees, and the keys that group equal prompts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def _text_of(content: Any) -> str:
+    """The text of a message's content; other parts are named, so that a router can tell they are there."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    parts = []
+    for part in content:
+        kind = part.get("type", "text")
+        parts.append(str(part.get("text", "")) if kind == "text" else f"[{kind}]")
+    return "\n".join(parts)
+
+
+def render(messages: Sequence[Mapping[str, Any]]) -> str:
+    """Render a chat to a prompt: the whole conversation, never only its last message.
+
+    A lone user message is its bare text, so that a prompt recorded without a chat and the same prompt sent
+    through the gateway are the same query.
+
+    Args:
+        messages: OpenAI chat messages; content may be text or a list of typed parts.
+
+    Example:
+        >>> render([{"role": "user", "content": "2 + 2?"}])
+        '2 + 2?'
+        >>> print(render([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]))
+        system: Be brief.
+        <BLANKLINE>
+        user: Hi
+    """
+    if len(messages) == 1 and messages[0].get("role") == "user":
+        return _text_of(messages[0].get("content"))
+    return "\n\n".join(f"{m.get('role', 'user')}: {_text_of(m.get('content'))}" for m in messages)
+
+
+def normalise(prompt: str) -> str:
+    """Case-folded, white space collapsed: prompts equal after this are one prompt and share a split.
+
+    Example:
+        >>> normalise("  What is\\n2 + 2 ?")
+        'what is 2 + 2 ?'
+    """
+    return " ".join(prompt.casefold().split())
+
+
+def prompt_hash(prompt: str, key: bytes = b"") -> str:
+    """A keyed hash of the normalised prompt, hex: groups equal prompts where the text may not be stored.
+
+    Example:
+        >>> prompt_hash("Hello  world") == prompt_hash("hello world")
+        True
+        >>> prompt_hash("hello", key=b"site secret") == prompt_hash("hello")
+        False
+    """
+    return hashlib.blake2b(normalise(prompt).encode(), key=key, digest_size=16).hexdigest()

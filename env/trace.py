@@ -1,0 +1,259 @@
+"""The trace: recorded outcomes of models on queries, as dense ``(queries, arms)`` arrays.
+
+One type for a full-information table (every model answered every query) and for a bandit log (one did):
+NaN means not observed. ``env.trace_io`` reads and writes the long files of DESIGN section 4.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from env.contexts import Bools, Floats, Index, Ints, Objects, Outcomes, Queries
+from env.errors import BadInput, nearest
+from env.prompts import normalise
+
+_SPLIT_NAMES = {"train": "train", "validation": "validation", "val": "validation", "dev": "validation", "test": "test"}
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Query indices of the three parts; no normalised prompt is in two of them."""
+
+    train: Ints
+    validation: Ints
+    test: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Recorded outcomes.
+
+    Attributes:
+        name: what reports call it.
+        query_ids: ``(n,)`` unique ids.
+        prompts: ``(n,)`` text, or ``None`` where only features or a hash were kept.
+        tasks: ``(n,)`` labels, or ``None``.
+        arms: the ``K`` model names, in column order.
+        score: ``(n, K)`` quality in [0, 1].
+        cost_usd: ``(n, K)`` dollars, 0 or more.
+        latency_s: ``(n, K)`` seconds, 0 or more.
+        input_tokens: ``(n, K)``.
+        output_tokens: ``(n, K)``.
+        features: ``(n, d)`` what the policy saw, where the log holds it.
+        featuriser: fingerprint of the featuriser that made ``features``.
+        query_columns: optional columns with one value a query, e.g. ``split``, ``timestamp``, ``prompt_hash``.
+        cell_columns: optional columns with one value a cell, e.g. ``propensity``, ``response``, ``logprob``.
+        skipped_attempts: rows of later attempts (retries, fallbacks) left out of the dense arrays.
+    """
+
+    name: str
+    query_ids: Objects
+    prompts: Objects
+    tasks: Objects
+    arms: tuple[str, ...]
+    score: Floats
+    cost_usd: Floats
+    latency_s: Floats
+    input_tokens: Floats
+    output_tokens: Floats
+    features: Floats | None = None
+    featuriser: str | None = None
+    query_columns: Mapping[str, Objects] = field(default_factory=dict)
+    cell_columns: Mapping[str, Objects] = field(default_factory=dict)
+    skipped_attempts: int = 0
+
+    def __len__(self) -> int:
+        return len(self.query_ids)
+
+    def __repr__(self) -> str:
+        gaps = 1 - float(np.isfinite(self.score).mean()) if self.score.size else 0.0
+        return f"Trace({self.name!r}: {len(self)} queries x {len(self.arms)} arms, {gaps:.1%} not observed)"
+
+    @property
+    def n_arms(self) -> int:
+        """Number of arms ``K``."""
+        return len(self.arms)
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """Score, cost and latency, each ``(n, K)``."""
+        return Outcomes(self.score, self.cost_usd, self.latency_s)
+
+    @property
+    def queries(self) -> Queries:
+        """The queries as a policy takes them."""
+        return Queries(self.prompts, self.tasks, self.features, self.featuriser)
+
+    @property
+    def observed(self) -> Bools:
+        """``(n, K)`` True where a score was recorded."""
+        return np.isfinite(self.score)
+
+    @property
+    def is_log(self) -> bool:
+        """True for a bandit log: propensities are there and no query has two scored arms."""
+        return "propensity" in self.cell_columns and not (self.observed.sum(axis=1) > 1).any()
+
+    @property
+    def has_cost(self) -> bool:
+        """True when every observed cell has a cost."""
+        return bool(np.isfinite(self.cost_usd[self.observed]).all())
+
+    @property
+    def has_latency(self) -> bool:
+        """True when every observed cell has a latency."""
+        return bool(np.isfinite(self.latency_s[self.observed]).all())
+
+    def take(self, index: Index | Bools) -> Trace:
+        """The trace of some queries, by index or boolean mask."""
+        return replace(
+            self,
+            query_ids=self.query_ids[index],
+            prompts=self.prompts[index],
+            tasks=self.tasks[index],
+            score=self.score[index],
+            cost_usd=self.cost_usd[index],
+            latency_s=self.latency_s[index],
+            input_tokens=self.input_tokens[index],
+            output_tokens=self.output_tokens[index],
+            features=None if self.features is None else self.features[index],
+            query_columns={key: column[index] for key, column in self.query_columns.items()},
+            cell_columns={key: column[index] for key, column in self.cell_columns.items()},
+        )
+
+    def select_arms(self, names: Sequence[str]) -> Trace:
+        """The trace of some arms, in the order given.
+
+        Raises:
+            BadInput: an arm that the trace does not have.
+        """
+        for name in names:
+            if name not in self.arms:
+                raise BadInput(f"trace {self.name} has no arm `{name}`{nearest(name, self.arms)}")
+        at = [self.arms.index(name) for name in names]
+        return replace(
+            self,
+            arms=tuple(names),
+            score=self.score[:, at],
+            cost_usd=self.cost_usd[:, at],
+            latency_s=self.latency_s[:, at],
+            input_tokens=self.input_tokens[:, at],
+            output_tokens=self.output_tokens[:, at],
+            cell_columns={key: column[:, at] for key, column in self.cell_columns.items()},
+        )
+
+    def complete(self) -> Trace:
+        """The queries on which every arm was observed, as comparisons of fixed arms need."""
+        return self.take(self.observed.all(axis=1))
+
+    @property
+    def groups(self) -> Ints:
+        """``(n,)`` a number per normalised prompt: what splits and intervals are clustered by.
+
+        Where the prompt is not kept, its ``prompt_hash`` stands in for it, and failing that the query id.
+        """
+        hashes = self.query_columns.get("prompt_hash")
+        keys = [
+            normalise(prompt) if prompt is not None else _fallback_key(hashes, self.query_ids, row)
+            for row, prompt in enumerate(self.prompts)
+        ]
+        number: dict[str, int] = {}
+        return np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.int64)
+
+    def split(self, seed: int = 0, fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)) -> Split:
+        """Split by normalised prompt, never by row.
+
+        A ``split`` column is obeyed: its test part stays, and the seed only re-divides the rest into training
+        and validation (unless a validation part is given too). Training prompts that also stand in the test
+        part are left out.
+
+        Args:
+            seed: salts the split.
+            fractions: of the prompts, for training, validation and test.
+
+        Raises:
+            BadInput: a part would be empty, or the ``split`` column holds an unknown name.
+        """
+        groups, rng = self.groups, np.random.default_rng(seed)
+        given = self.query_columns.get("split")
+        if given is None:
+            order = rng.permutation(groups.max() + 1 if len(groups) else 0)
+            edges = np.round(np.cumsum(fractions)[:2] * len(order)).astype(int)
+            part_of = np.empty(len(order), dtype=np.int64)
+            part_of[order] = np.searchsorted(edges, np.arange(len(order)), side="right")
+            parts = part_of[groups]
+        else:
+            parts = self._given_parts(given, groups, rng, fractions)
+        split = Split(*(np.flatnonzero(parts == part).astype(np.int64) for part in range(3)))
+        for name, index in (("training", split.train), ("validation", split.validation), ("test", split.test)):
+            if not len(index):
+                raise BadInput(f"trace {self.name}: no {name} prompts after the split; it needs more prompts")
+        return split
+
+    def _given_parts(
+        self, given: Objects, groups: Ints, rng: np.random.Generator, fractions: tuple[float, float, float]
+    ) -> Ints:
+        parts = np.full(len(self), -1, dtype=np.int64)
+        for row, name in enumerate(given):
+            if name not in _SPLIT_NAMES:
+                raise BadInput(
+                    f"trace {self.name}: query {self.query_ids[row]}: split is {name!r}; "
+                    "it must be train, validation or test"
+                )
+            parts[row] = ("train", "validation", "test").index(_SPLIT_NAMES[name])
+        if not (parts == 1).any():
+            free = np.unique(groups[parts == 0])
+            share = fractions[1] / (fractions[0] + fractions[1])
+            held = rng.permutation(free)[: round(share * len(free))]
+            parts[(parts == 0) & np.isin(groups, held)] = 1
+        # A prompt that was given to two parts belongs to the later one only: test over validation over training.
+        parts[(parts < 2) & np.isin(groups, groups[parts == 2])] = -1
+        parts[(parts == 0) & np.isin(groups, groups[parts == 1])] = -1
+        return parts
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of ids, arms and outcomes, hex: names the evaluated data in reports and bundles."""
+        digest = hashlib.sha256("\x1f".join([*self.arms, *map(str, self.query_ids)]).encode())
+        for column in (self.score, self.cost_usd, self.latency_s):
+            digest.update(np.ascontiguousarray(column).tobytes())
+        return digest.hexdigest()
+
+    def summary(self) -> dict[str, Any]:
+        """Counts and per-arm means, JSON-able; None where nothing was recorded."""
+        return {
+            "name": self.name,
+            "queries": len(self),
+            "prompts": len(np.unique(self.groups)),
+            "arms": self.n_arms,
+            "tasks": sorted({str(task) for task in self.tasks if task is not None}),
+            "complete_queries": int(self.observed.all(axis=1).sum()),
+            "is_log": self.is_log,
+            "skipped_attempts": self.skipped_attempts,
+            "hash": self.hash,
+            "per_arm": [
+                {
+                    "model": arm,
+                    "observed": int(self.observed[:, column].sum()),
+                    "score": _mean(self.score[:, column]),
+                    "cost_usd": _mean(self.cost_usd[:, column]),
+                    "latency_s": _mean(self.latency_s[:, column]),
+                }
+                for column, arm in enumerate(self.arms)
+            ],
+        }
+
+
+def _fallback_key(hashes: Objects | None, query_ids: Objects, row: int) -> str:
+    kept = None if hashes is None else hashes[row]
+    return f"\x00hash {kept}" if kept is not None else f"\x00id {query_ids[row]}"
+
+
+def _mean(values: Floats) -> float | None:
+    seen = values[np.isfinite(values)]
+    return float(seen.mean(dtype=np.float64)) if len(seen) else None

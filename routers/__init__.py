@@ -1,0 +1,74 @@
+"""Routers: policies over LLMs, one algorithm in one file, one contract for all (``routers.base``)."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from importlib.metadata import entry_points
+from typing import Any
+
+from env.errors import BadInput, nearest
+from routers.base import Capabilities, Decision, Router, RouterState, Unsupported
+
+__all__ = ["Capabilities", "Decision", "Router", "RouterState", "Unsupported", "make", "names", "router_class"]
+
+# name -> "module:class", imported when asked for, so that naming a router never imports torch.
+_BUILT_IN = {
+    "random": "routers.fixed:RandomRouter",
+    "fixed": "routers.fixed:FixedRouter",
+    "best_per_task": "routers.per_task:BestPerTask",
+    "zero": "routers.zero:ZeroRouter",
+    "ucb1": "routers.ucb:UCB1",
+    "linucb": "routers.linucb:LinUCB",
+    "linear_thompson": "routers.thompson:LinearThompson",
+    "knn": "routers.knn:KNN",
+    "ridge": "routers.ridge:Ridge",
+    "ppo": "routers.ppo:PPORouter",
+}
+
+
+@functools.cache
+def _registry() -> dict[str, str]:
+    """Built-in routers and those that installed packages offer in the group ``pointsman.routers``."""
+    plugins = {point.name: point.value for point in entry_points(group="pointsman.routers")}
+    return {**plugins, **_BUILT_IN}
+
+
+def names() -> list[str]:
+    """Names of all routers, sorted.
+
+    Example:
+        >>> "linucb" in names()
+        True
+    """
+    return sorted(_registry())
+
+
+def router_class(name: str) -> type[Router]:
+    """The class behind a name.
+
+    Raises:
+        BadInput: unknown name; the message holds the nearest one.
+        MissingExtra: its optional packages are not installed.
+    """
+    if name not in _registry():
+        raise BadInput(f"unknown router `{name}`{nearest(name, names())}")
+    module, _, attribute = _registry()[name].partition(":")
+    found: type[Router] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def make(name: str, n_arms: int, n_features: int, **settings: Any) -> Router:
+    """A fresh router.
+
+    Raises:
+        BadInput: an unknown name or an unknown setting.
+
+    Example:
+        >>> make("linucb", n_arms=3, n_features=8, alpha=0.5).name
+        'linucb'
+    """
+    try:
+        return router_class(name)(n_arms, n_features, **settings)
+    except TypeError as error:
+        raise BadInput(f"router `{name}`: {error}") from error

@@ -1,0 +1,234 @@
+"""The router contract: one small interface that every algorithm keeps and one test file checks.
+
+Shapes: ``n`` rows, ``d`` features, ``K`` arms. A router estimates quality, cost and latency apart and weighs
+them when it decides, so that one trained router serves every setting of the dial.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from env.contexts import Contexts, Floats, Ints, Outcomes
+from env.errors import PointsmanError
+
+Array: TypeAlias = NDArray[Any]
+
+# A score lies in [0, 1]: before anything is known, the middle is the least wrong guess, and centring on it
+# keeps an untried arm from looking worse than every tried one (with theta = 0 and positive rewards a linear
+# bandit locks onto the first arm it tries).
+PRIOR_SCORE = 0.5
+
+
+class Unsupported(PointsmanError):
+    """A call that this router's capabilities rule out."""
+
+    def __init__(self, router: Router, call: str) -> None:
+        super().__init__(f"router `{router.name}` does not support {call}; its capabilities: {router.capabilities}")
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a router can do; an unsupported call raises :class:`Unsupported`.
+
+    Attributes:
+        offline: learns from a table of outcomes through ``fit``.
+        online: learns from single outcomes through ``update``.
+        adds_arms: arms can be added while it runs.
+        exact_propensity: the propensities it states are its law, not an estimate.
+        uses_features: looks at the prompt; without features it would decide the same.
+        uses_load: looks at the queues.
+    """
+
+    offline: bool = True
+    online: bool = False
+    adds_arms: bool = False
+    exact_propensity: bool = True
+    uses_features: bool = True
+    uses_load: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a router decided.
+
+    Attributes:
+        arms: ``(n,)`` the chosen arm of each row.
+        propensities: ``(n,)`` probability, in (0, 1], with which the law that acted chooses that arm.
+        scores: ``(n, K)`` the utility each arm was credited with; ``-inf`` where masked.
+    """
+
+    arms: Ints
+    propensities: NDArray[np.float64]
+    scores: Floats
+
+    def __len__(self) -> int:
+        return len(self.arms)
+
+
+@dataclass(frozen=True, slots=True)
+class RouterState:
+    """All that a router has learned: JSON-able settings and plain arrays, ready for a bundle.
+
+    Attributes:
+        config: ``n_arms``, ``n_features`` and the settings that build the same router.
+        arrays: what it learned, by name.
+    """
+
+    config: dict[str, Any]
+    arrays: dict[str, Array] = field(default_factory=dict)
+
+
+class Router(ABC):
+    """A policy over ``K`` arms.
+
+    Subclasses set ``name`` and ``capabilities``, keep their settings in ``self.settings`` and implement
+    :meth:`act` and :meth:`_arrays` / :meth:`_restore`, and :meth:`fit` or :meth:`update` (or both).
+    Most derive from :class:`Estimator`, and only say what they predict.
+
+    Randomness: one call to ``rng`` per ``act``, drawn row by row (``rng.random((n, m))``), so that deciding a
+    batch and deciding its rows one after another consume the same stream and agree.
+
+    Args:
+        n_arms: number of arms ``K``.
+        n_features: number of features ``d``.
+        settings: keyword settings of the algorithm, kept for :meth:`state`.
+    """
+
+    name: ClassVar[str]
+    capabilities: ClassVar[Capabilities]
+
+    def __init__(self, n_arms: int, n_features: int, **settings: Any) -> None:
+        if n_arms < 1:
+            raise ValueError(f"a router needs one arm or more, got {n_arms}")
+        self.n_arms = n_arms
+        self.n_features = n_features
+        self.settings = settings
+
+    @abstractmethod
+    def act(self, contexts: Contexts, rng: np.random.Generator, *, explore: bool = True) -> Decision:
+        """Choose an arm for each row.
+
+        Args:
+            contexts: ``n`` rows; masked arms are never chosen.
+            rng: the only source of randomness.
+            explore: False for the greedy decision, as evaluation of a frozen policy wants; propensities are
+                then those of that greedy law.
+        """
+
+    def fit(self, contexts: Contexts, outcomes: Outcomes) -> Self:
+        """Learn from a table.
+
+        Args:
+            contexts: ``n`` rows.
+            outcomes: each ``(n, K)``; NaN where an arm was not observed.
+
+        Raises:
+            Unsupported: ``capabilities.offline`` is False.
+        """
+        raise Unsupported(self, "fit")
+
+    def update(self, contexts: Contexts, arms: Ints, outcomes: Outcomes, propensities: Array) -> None:
+        """Learn from the outcomes of chosen arms.
+
+        Args:
+            contexts: ``n`` rows, as they were decided on.
+            arms: ``(n,)`` the arms that were chosen.
+            outcomes: each ``(n,)``; a NaN score teaches nothing, a NaN cost or latency only itself.
+            propensities: ``(n,)`` with which they were chosen.
+
+        Raises:
+            Unsupported: ``capabilities.online`` is False.
+        """
+        raise Unsupported(self, "update")
+
+    def add_arm(self) -> None:
+        """Append an arm about which nothing is known.
+
+        Raises:
+            Unsupported: ``capabilities.adds_arms`` is False.
+        """
+        raise Unsupported(self, "add_arm")
+
+    def state(self) -> RouterState:
+        """What the router learned, as settings and arrays."""
+        config = {"n_arms": self.n_arms, "n_features": self.n_features, **self.settings}
+        return RouterState(config, self._arrays())
+
+    @classmethod
+    def from_state(cls, state: RouterState) -> Self:
+        """The router that :meth:`state` described; it decides the same."""
+        router = cls(**state.config)
+        router._restore(state.arrays)
+        return router
+
+    @abstractmethod
+    def _arrays(self) -> dict[str, Array]:
+        """Everything learned, by name."""
+
+    @abstractmethod
+    def _restore(self, arrays: Mapping[str, Array]) -> None:
+        """Take back what :meth:`_arrays` gave."""
+
+
+class Estimator(Router):
+    """A router that predicts score, cost and latency of every arm and chooses the best trade-off.
+
+    Subclasses implement :meth:`predict`; those that explore override :meth:`act`.
+    """
+
+    @abstractmethod
+    def predict(self, contexts: Contexts) -> Outcomes:
+        """Expected score, cost and latency of every arm, each ``(n, K)``; NaN where nothing is known."""
+
+    def act(self, contexts: Contexts, rng: np.random.Generator, *, explore: bool = True) -> Decision:
+        """The arm of the highest predicted utility; deterministic."""
+        return greedy(utility(self.predict(contexts), contexts))
+
+
+def utility(estimates: Outcomes, contexts: Contexts) -> Floats:
+    """``(n, K)`` score minus weighted cost and latency (with the wait in the queue); ``-inf`` where masked.
+
+    A cost or latency about which nothing is known counts as the mean of what is known of the other arms.
+    """
+    worth = np.nan_to_num(estimates.score, nan=PRIOR_SCORE)
+    if contexts.cost_weight.any():
+        worth = worth - contexts.cost_weight[:, None] * _filled(estimates.cost_usd)
+    if contexts.latency_weight.any():
+        wait = 0 if contexts.load is None else contexts.load
+        worth = worth - contexts.latency_weight[:, None] * (_filled(estimates.latency_s) + wait)
+    return np.where(contexts.mask, worth, -np.inf).astype(np.float32)
+
+
+def greedy(scores: Floats) -> Decision:
+    """The arm of the highest score in each row, the lowest index on a tie, with propensity 1."""
+    arms = np.argmax(scores, axis=1)
+    return Decision(arms, np.ones(len(arms)), scores)
+
+
+def sample(law: NDArray[np.float64], scores: Floats, rng: np.random.Generator) -> Decision:
+    """Draw one arm a row from ``law`` ``(n, K)``, one uniform number a row."""
+    edges = np.cumsum(law, axis=1)
+    draws = rng.random((len(law), 1)) * edges[:, -1:]
+    arms = np.argmax(draws < edges, axis=1)
+    return Decision(arms, law[np.arange(len(arms)), arms], scores)
+
+
+def uniform(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The uniform law ``(n, K)`` over the arms allowed."""
+    return mask / mask.sum(axis=1, keepdims=True)
+
+
+def _filled(values: Floats) -> Floats:
+    """Replace NaN by the row mean of what is known (0 where nothing is)."""
+    unknown = np.isnan(values)
+    if not unknown.any():
+        return values
+    known = np.where(unknown, 0, values).sum(axis=1, keepdims=True)
+    mean = known / np.maximum((~unknown).sum(axis=1, keepdims=True), 1)
+    return np.where(unknown, mean, values).astype(np.float32)
