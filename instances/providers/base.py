@@ -79,6 +79,7 @@ class Completion:
         cost_usd: dollars, where the provider knows better than the price table.
         finish_reason: as OpenAI names them.
         message: the whole assistant message, where it holds more than text (tool calls).
+        logprobs: the upstream's ``logprobs`` object, where asked for and given.
     """
 
     text: str
@@ -90,6 +91,7 @@ class Completion:
     cost_usd: float | None = None
     finish_reason: str = "stop"
     message: Mapping[str, Any] | None = None
+    logprobs: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class Delta:
     Attributes:
         text: new text.
         completion: the whole answer, on the last delta only.
-        raw: the upstream's ``delta`` object, where it holds more than text.
+        raw: the upstream's ``choices[0]``, to be passed on as it is (tool calls, log-probabilities).
     """
 
     text: str = ""
