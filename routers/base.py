@@ -88,7 +88,7 @@ class Router(ABC):
     """A policy over ``K`` arms.
 
     Subclasses set ``name`` and ``capabilities``, keep their settings in ``self.settings`` and implement
-    :meth:`act` and :meth:`_arrays` / :meth:`_restore`, and :meth:`fit` or :meth:`update` (or both).
+    :meth:`act`, :meth:`law` and :meth:`_arrays` / :meth:`_restore`, and :meth:`fit` or :meth:`update` (or both).
     Most derive from :class:`Estimator`, and only say what they predict.
 
     Randomness: one call to ``rng`` per ``act``, drawn row by row (``rng.random((n, m))``), so that deciding a
@@ -119,6 +119,13 @@ class Router(ABC):
             rng: the only source of randomness.
             explore: False for the greedy decision, as evaluation of a frozen policy wants; propensities are
                 then those of that greedy law.
+        """
+
+    @abstractmethod
+    def law(self, contexts: Contexts, *, explore: bool = True) -> NDArray[np.float64]:
+        """``(n, K)`` the probability with which :meth:`act` chooses each arm; rows sum to 1, masked arms have 0.
+
+        This is what lets a policy mix exploration on top and still state its true propensities.
         """
 
     def fit(self, contexts: Contexts, outcomes: Outcomes) -> Self:
@@ -179,7 +186,8 @@ class Router(ABC):
 class Estimator(Router):
     """A router that predicts score, cost and latency of every arm and chooses the best trade-off.
 
-    Subclasses implement :meth:`predict`; those that explore override :meth:`act`.
+    Subclasses implement :meth:`predict`; those that explore override :meth:`act` (and :meth:`law`, where what
+    they draw is random).
     """
 
     @abstractmethod
@@ -189,6 +197,11 @@ class Estimator(Router):
     def act(self, contexts: Contexts, rng: np.random.Generator, *, explore: bool = True) -> Decision:
         """The arm of the highest predicted utility; deterministic."""
         return greedy(utility(self.predict(contexts), contexts))
+
+    def law(self, contexts: Contexts, *, explore: bool = True) -> NDArray[np.float64]:
+        """All mass on the arm that :meth:`act` chooses, which is right for every deterministic rule."""
+        chosen = self.act(contexts, np.random.default_rng(0), explore=explore).arms
+        return (np.arange(self.n_arms) == chosen[:, None]).astype(np.float64)
 
 
 def utility(estimates: Outcomes, contexts: Contexts) -> Floats:

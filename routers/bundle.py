@@ -1,0 +1,110 @@
+"""The policy bundle: a folder with ``policy.json`` and ``weights.safetensors``. Data only: never code, never pickle.
+
+``policy.json`` says what the policy is and holds the SHA-256 of the weights; the weights are plain arrays.
+Reading refuses an unknown format version and weights that are not those the policy was saved with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from env.errors import BadInput
+
+FORMAT_VERSION = 1
+POLICY_FILE = "policy.json"
+WEIGHTS_FILE = "weights.safetensors"
+
+
+def write_bundle(folder: str | Path, policy: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Path:
+    """Write a bundle; the folder appears whole or not at all.
+
+    Args:
+        folder: where to; an older bundle there is replaced, any other folder is refused.
+        policy: JSON-able description; the format version and hashes are added here.
+        arrays: weights by name.
+
+    Raises:
+        BadInput: ``folder`` exists and is not a bundle.
+    """
+    target = Path(folder)
+    if target.exists() and any(target.iterdir() if target.is_dir() else [target]) and not is_bundle(target):
+        raise BadInput(f"{target}: exists and is not a policy bundle; choose another folder")
+    weights = save_tensors({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    document = {
+        **policy,
+        "format_version": FORMAT_VERSION,
+        "hashes": {WEIGHTS_FILE: hashlib.sha256(weights).hexdigest()},
+    }
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    try:
+        (scratch / WEIGHTS_FILE).write_bytes(weights)
+        (scratch / POLICY_FILE).write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
+        scratch.chmod(0o755)
+        if target.exists():
+            # A folder cannot be swapped in one step; the old one goes only once the new one is complete.
+            retired = scratch.with_suffix(".old")
+            os.replace(target, retired)
+            os.replace(scratch, target)
+            shutil.rmtree(retired)
+        else:
+            os.replace(scratch, target)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    return target
+
+
+def read_bundle(folder: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read and verify a bundle: its description and its arrays.
+
+    Raises:
+        BadInput: not a bundle, a format this version does not know, or altered weights.
+    """
+    source = Path(folder)
+    if not is_bundle(source):
+        raise BadInput(f"{source}: not a policy bundle; it needs {POLICY_FILE} and {WEIGHTS_FILE}")
+    try:
+        policy = json.loads((source / POLICY_FILE).read_text())
+        version = policy["format_version"]
+        stated = policy["hashes"][WEIGHTS_FILE]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{source / POLICY_FILE}: not a policy description ({error})") from error
+    if version != FORMAT_VERSION:
+        raise BadInput(
+            f"{source / POLICY_FILE}: format version {version}, this Pointsman reads {FORMAT_VERSION}; "
+            "install the version that wrote it, or train again"
+        )
+    weights = (source / WEIGHTS_FILE).read_bytes()
+    if hashlib.sha256(weights).hexdigest() != stated:
+        raise BadInput(f"{source / WEIGHTS_FILE}: altered since the policy was saved (SHA-256 differs)")
+    try:
+        return policy, load_tensors(weights)
+    except SafetensorError as error:
+        raise BadInput(f"{source / WEIGHTS_FILE}: not a safetensors file ({error})") from error
+
+
+def bundle_version(policy: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
+    """A short name for exactly this policy: a hash over description and weights, not over when it was saved."""
+    digest = hashlib.sha256(json.dumps(policy, sort_keys=True).encode())
+    for name in sorted(arrays):
+        digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()[:12]
+
+
+def is_bundle(folder: Path) -> bool:
+    """True for a folder that holds both files of a bundle."""
+    return (folder / POLICY_FILE).is_file() and (folder / WEIGHTS_FILE).is_file()

@@ -1,0 +1,111 @@
+"""The dial, learned on validation data: which price of a dollar puts a policy where on its own frontier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from env.contexts import Contexts, Ints, Outcomes
+from env.reward import DialMap
+
+# Cost weights per unit of (score range / mean cost range of the arms): from "money does not matter" to "only
+# money matters". Three decades either side cover every recorded set with room to spare.
+_RELATIVE_WEIGHTS = np.concatenate([[0.0], np.logspace(-3, 3, 80)])
+
+
+def cost_weights(outcomes: Outcomes) -> NDArray[np.float64]:
+    """Ascending cost weights worth trying on these outcomes ``(n, K)``, from 0 up; only 0 where costs are unknown."""
+    seen = outcomes.cost_usd[np.isfinite(outcomes.cost_usd)]
+    if not len(seen) or not seen.any():
+        return np.zeros(1)
+    return _RELATIVE_WEIGHTS / float(seen.mean(dtype=np.float64))
+
+
+def fit_dial(
+    choose: Callable[[float], Ints], outcomes: Outcomes, weights: NDArray[np.float64]
+) -> tuple[DialMap, dict[str, list[float]]]:
+    """The dial of a policy whose choices at each cost weight are known.
+
+    The recorded outcomes of the choices trace a curve of mean cost and mean score. Its upper concave hull is
+    the policy's frontier; the dial moves evenly along it, half its travel measured in cost and half in score,
+    so that neither a steep nor a flat stretch is skipped over.
+
+    Args:
+        choose: the ``(n,)`` arms chosen at a cost weight.
+        outcomes: recorded outcomes ``(n, K)`` of the same validation queries.
+        weights: cost weights to try, ascending.
+
+    Returns:
+        The map, and the frontier ``{"dial", "cost_weight", "cost_usd", "score"}`` it was read from.
+    """
+    cost, score = np.empty(len(weights)), np.empty(len(weights))
+    for at, weight in enumerate(weights):
+        chosen = outcomes.at(choose(float(weight)))
+        cost[at], score[at] = np.nanmean(chosen.cost_usd), np.nanmean(chosen.score)
+    if len(weights) == 1 or not np.isfinite(cost).all():
+        return DialMap(), {"dial": [], "cost_weight": [], "cost_usd": [], "score": []}
+    hull = upper_hull(cost, score)
+    travel = _fraction(cost[hull]) + _fraction(score[hull])
+    dial = travel / travel[-1] if travel[-1] > 0 else travel
+    # Cheaper points of the hull need higher weights; ties in cost could break that by a hair.
+    falling = np.minimum.accumulate(weights[hull])
+    if len(hull) == 1:
+        dial, falling = np.array([0.0, 1.0]), np.repeat(falling, 2)
+    knots = np.unique(dial, return_index=True)[1]
+    frontier = {
+        "dial": dial[knots].tolist(),
+        "cost_weight": falling[knots].tolist(),
+        "cost_usd": np.resize(cost[hull], len(dial))[knots].tolist(),
+        "score": np.resize(score[hull], len(dial))[knots].tolist(),
+    }
+    return DialMap(tuple(frontier["dial"]), tuple(frontier["cost_weight"])), frontier
+
+
+def upper_hull(cost: NDArray[np.float64], score: NDArray[np.float64]) -> Ints:
+    """Indices of the non-decreasing upper concave hull of points, by rising cost (Andrew's monotone chain).
+
+    Example:
+        >>> upper_hull(np.array([1.0, 2.0, 3.0, 4.0]), np.array([0.1, 0.6, 0.7, 0.65])).tolist()
+        [0, 1, 2]
+    """
+    # By cost, then the better score first: of points of equal cost only the best can be on the hull.
+    order = np.lexsort((-score, cost))
+    hull: list[int] = []
+    for point in order:
+        if hull and score[point] <= score[hull[-1]]:
+            continue
+        while len(hull) >= 2 and _turns_left(cost, score, hull[-2], hull[-1], int(point)):
+            hull.pop()
+        hull.append(int(point))
+    return np.array(hull, dtype=np.int64)
+
+
+def _turns_left(cost: NDArray[np.float64], score: NDArray[np.float64], a: int, b: int, c: int) -> bool:
+    """True when ``b`` lies on or below the chord from ``a`` to ``c``."""
+    return bool((score[b] - score[a]) * (cost[c] - cost[a]) <= (score[c] - score[a]) * (cost[b] - cost[a]))
+
+
+def _fraction(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    spread = values[-1] - values[0]
+    return (values - values[0]) / spread if spread > 0 else np.zeros(len(values))
+
+
+def choices_at(act: Callable[[Contexts], Ints], contexts: Contexts) -> Callable[[float], Ints]:
+    """From a rule over contexts to a rule over cost weights, every other part of the contexts kept."""
+
+    def choose(weight: float) -> Ints:
+        return act(
+            Contexts.of(
+                contexts.features,
+                contexts.n_arms,
+                cost_weight=weight,
+                latency_weight=contexts.latency_weight,
+                mask=contexts.mask,
+                load=contexts.load,
+                task=contexts.task,
+            )
+        )
+
+    return choose
