@@ -1,0 +1,254 @@
+"""The store: decisions, attempts, answers and feedback in a database, and read back as rows of a trace.
+
+SQLite (write-ahead log) by default, any SQLAlchemy URL otherwise. What is awaited is committed; with SQLite's
+``synchronous=NORMAL`` it survives a killed process, with ``FULL`` a power cut too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from sqlalchemy import (
+    Connection,
+    Engine,
+    NullPool,
+    Row,
+    Table,
+    create_engine,
+    event,
+    insert,
+    make_url,
+    select,
+)
+from sqlalchemy.exc import SQLAlchemyError
+
+from env.contexts import Floats
+from env.errors import BadInput
+from instances import schema
+from instances.rows import AnswerRow, AttemptRow, DecisionRow, Feedback, FeedbackStatus, Judged
+from instances.writer import GroupWriter
+
+_log = logging.getLogger(__name__)
+
+_LOCK_WAIT_S = 5.0  # for another process that reads or copies the same SQLite file
+_READ_CHUNK = 1000
+
+
+class Store:
+    """An open store. Calls from any thread or event loop; one thread does the writing."""
+
+    def __init__(self, url: str, *, synchronous: str = "NORMAL") -> None:
+        """Open, and create or migrate the tables.
+
+        Args:
+            url: SQLAlchemy URL; a SQLite one must name a file.
+            synchronous: SQLite's ``NORMAL`` or ``FULL``.
+
+        Raises:
+            BadInput: the URL is not one, its driver is missing, the database cannot be opened, or was written
+                by a newer version. The password is never part of the message.
+        """
+        self._engine = _engine(url, synchronous)
+        self.name = self._engine.url.render_as_string(hide_password=True)
+        try:
+            with self._engine.begin() as connection:
+                self.hash_key = schema.prepare(connection, self.name)
+        except SQLAlchemyError as error:
+            self._engine.dispose()
+            raise BadInput(f"store {self.name}: cannot be opened: {getattr(error, 'orig', error)}") from None
+        except BaseException:
+            self._engine.dispose()
+            raise
+        self._writer = GroupWriter(self._engine)
+
+    async def write_decision(self, row: DecisionRow) -> None:
+        """Write a decision; returns when it is committed.
+
+        Raises:
+            StoreError: it is not.
+        """
+        # Shielded: the upstream call may have been paid for already when its caller goes away.
+        await asyncio.shield(asyncio.wrap_future(self._insert(schema.decisions, _decision_values(row))))
+
+    def write_attempt(self, row: AttemptRow) -> None:
+        """Write an attempt soon; in order with everything else that is written."""
+        self._insert(schema.attempts, asdict(row)).add_done_callback(_log_failure)
+
+    def write_answer(self, row: AnswerRow) -> None:
+        """Write an answer soon; in order with everything else that is written."""
+        self._insert(schema.answers, asdict(row)).add_done_callback(_log_failure)
+
+    async def add_feedback(self, given: Feedback) -> FeedbackStatus:
+        """Store a feedback; returns when it is committed, or known not to be wanted."""
+        return await asyncio.wrap_future(self._writer.submit(lambda connection: _feedback(connection, given)))
+
+    async def judged(self, request_id: str) -> Judged | None:
+        """A decision and what came of it, or ``None`` when there is none."""
+        return await asyncio.wrap_future(
+            self._writer.submit(lambda connection: _judged(connection, request_id))
+        )
+
+    async def flush(self) -> None:
+        """Return when everything written so far is committed."""
+        await asyncio.wrap_future(self._writer.submit(lambda connection: None))
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The log as rows of a trace (DESIGN section 4): one per attempt, oldest decision first.
+
+        The score is the mean over sources of the last feedback of each, on the attempt that answered. The
+        propensity belongs to the decision, so fallback attempts have none.
+        """
+        self._writer.submit(lambda connection: None).result()
+        decision, attempt = schema.decisions, schema.attempts
+        query = (
+            select(decision, *(column.label(f"attempt_{column.name}") for column in attempt.columns))
+            .join(attempt, attempt.c.request_id == decision.c.request_id)
+            .order_by(decision.c.timestamp, decision.c.request_id, attempt.c.attempt)
+            .execution_options(yield_per=_READ_CHUNK)
+        )
+        with self._engine.connect() as connection:
+            scores = _scores(connection)
+            for row in connection.execute(query):
+                yield _trace_row(row, scores.get(row.request_id))
+
+    def close(self) -> None:
+        """Commit what was submitted and close; safe to call twice."""
+        self._writer.close()
+        self._engine.dispose()
+
+    def _insert(self, table: Table, values: Mapping[str, Any]) -> Future[None]:
+        def work(connection: Connection) -> None:
+            connection.execute(insert(table), [values])
+
+        return self._writer.submit(work)
+
+
+def _engine(url: str, synchronous: str) -> Engine:
+    try:
+        parsed = make_url(url)
+        sqlite = parsed.get_backend_name() == "sqlite"
+        if sqlite and parsed.database in (None, "", ":memory:"):
+            raise BadInput("store: a SQLite URL must name a file, for example sqlite:///pointsman.db")
+        # No pool for SQLite: opening a file is cheap, and an idle connection would hold the log open.
+        engine = (
+            create_engine(
+                parsed, poolclass=NullPool, connect_args={"timeout": _LOCK_WAIT_S}, hide_parameters=True
+            )
+            if sqlite
+            else create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
+        )
+    except SQLAlchemyError:
+        raise BadInput("store: not a database URL; for example sqlite:///pointsman.db") from None
+    except ImportError as error:
+        raise BadInput(f"store: the driver is not installed: {error}") from None
+    if sqlite:
+
+        @event.listens_for(engine, "connect")
+        def _configure(connection: Any, _record: Any) -> None:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(f"PRAGMA synchronous={synchronous}")
+
+    return engine
+
+
+def _log_failure(done: Future[None]) -> None:
+    if (error := done.exception()) is not None:
+        _log.error("a row was not stored: %s", error)
+
+
+def _decision_values(row: DecisionRow) -> dict[str, Any]:
+    values = {name: getattr(row, name) for name in DecisionRow.__slots__}
+    values["waits"] = dict(row.waits)
+    if row.features is not None:
+        values["features"] = np.asarray(row.features, dtype="<f4").tobytes()
+    return values
+
+
+def _features(blob: bytes | None) -> Floats | None:
+    return None if blob is None else np.frombuffer(blob, dtype="<f4").astype(np.float32)
+
+
+def _feedback(connection: Connection, given: Feedback) -> FeedbackStatus:
+    table, decision = schema.feedback, schema.decisions
+    known = connection.scalar(select(table.c.request_id).where(table.c.id == given.id))
+    if known is not None:
+        return FeedbackStatus.DUPLICATE if known == given.request_id else FeedbackStatus.CONFLICT
+    wanted = select(decision.c.request_id).where(decision.c.request_id == given.request_id)
+    if connection.scalar(wanted) is None:
+        return FeedbackStatus.UNKNOWN_REQUEST
+    connection.execute(insert(table), [asdict(given)])
+    return FeedbackStatus.STORED
+
+
+def _judged(connection: Connection, request_id: str) -> Judged | None:
+    decision, attempt = schema.decisions, schema.attempts
+    found = connection.execute(select(decision).where(decision.c.request_id == request_id)).one_or_none()
+    if found is None:
+        return None
+    answered = connection.execute(
+        select(attempt.c.model, attempt.c.cost_usd, attempt.c.latency_s).where(
+            attempt.c.request_id == request_id, attempt.c.error.is_(None)
+        )
+    ).first()
+    values = found._asdict()
+    row = DecisionRow(**{**values, "features": _features(values["features"])})
+    return Judged(row, *(answered or (None, None, None)))
+
+
+def _scores(connection: Connection) -> dict[str, tuple[float, str]]:
+    """Mean score and the sources of every request that has feedback."""
+    table = schema.feedback
+    last: dict[str, dict[str, float]] = defaultdict(dict)
+    for row in connection.execute(
+        select(table.c.request_id, table.c.source, table.c.score).order_by(table.c.number)
+    ):
+        last[row.request_id][row.source] = row.score
+    return {
+        request_id: (sum(scores.values()) / len(scores), "+".join(sorted(scores)))
+        for request_id, scores in last.items()
+    }
+
+
+def _trace_row(row: Row[Any], judged: tuple[float, str] | None) -> dict[str, Any]:
+    answered = row.attempt_error is None
+    score, source = judged if judged is not None and answered else (None, None)
+    features = _features(row.features)
+    return {
+        "query_id": row.request_id,
+        "task": row.task,
+        "prompt": row.prompt,
+        "model": row.attempt_model,
+        "score": score,
+        "input_tokens": row.attempt_input_tokens,
+        "output_tokens": row.attempt_output_tokens,
+        "cost_usd": row.attempt_cost_usd,
+        "latency_s": row.attempt_latency_s,
+        "timestamp": row.timestamp,
+        "attempt": row.attempt_attempt,
+        "propensity": row.propensity if row.attempt_attempt == 0 else None,
+        "available": list(row.waits),
+        "dial": row.dial,
+        "cost_weight": row.cost_weight,
+        "latency_weight": row.latency_weight,
+        "features": None if features is None else features.tolist(),
+        "featuriser": row.featuriser,
+        "prompt_hash": row.prompt_hash,
+        "agent": row.agent,
+        "node": row.node,
+        "parent": row.parent,
+        "priority": row.priority,
+        "queue_wait_s": row.attempt_queue_wait_s,
+        "ttft_s": row.attempt_ttft_s,
+        "policy_version": row.policy_version,
+        "feedback_source": source,
+        "error": row.attempt_error,
+        "response": row.attempt_response,
+        "logprob": row.attempt_logprob,
+    }
