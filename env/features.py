@@ -1,7 +1,7 @@
 """Features: from prompt text to the vector a router sees, without a download and without a network.
 
-The default is static word embeddings (the weights ship inside the ``wordllama`` wheel; about 0.04 ms a prompt)
-beside a few cheap facts of the text. Where that wheel is not installed, hashed word n-grams stand in.
+The default is static word embeddings (the weights ship inside the ``wordllama`` wheel; about 0.04 ms a
+prompt) beside a few cheap facts of the text. Where that wheel is not installed, hashed word n-grams stand in.
 Featurisers are pure functions of the prompt: no fitting, so nothing can leak from test prompts into them.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import re
 import zlib
@@ -75,7 +76,7 @@ def from_config(config: Mapping[str, Any]) -> Featuriser:
 
 @functools.cache
 def default_featuriser() -> Featuriser:
-    """Static word embeddings and prompt facts; hashed n-grams and prompt facts without the ``wordllama`` wheel.
+    """Static word embeddings and prompt facts; without the ``wordllama`` wheel hashed n-grams and facts.
 
     Example:
         >>> default_featuriser().transform(["What is 2 + 2?"]).dtype
@@ -142,7 +143,7 @@ class Hashing(Featuriser):
         rows = np.zeros((len(prompts), self.d), dtype=np.float32)
         for row, prompt in zip(rows, prompts, strict=True):
             words = _WORD.findall(prompt.casefold())
-            for gram in [*words, *map(" ".join, zip(words, words[1:], strict=False))]:
+            for gram in [*words, *map(" ".join, itertools.pairwise(words))]:
                 code = zlib.crc32(gram.encode())
                 row[code % self.d] += 1.0 if code >> 31 else -1.0
         return _unit(np.sign(rows) * np.log1p(np.abs(rows)))
@@ -153,7 +154,7 @@ class Hashing(Featuriser):
 
 
 class PromptFacts(Featuriser):
-    """Cheap facts: length, numbers, questions, options, code, JSON, lines; each about [-1, 1] before scaling."""
+    """Cheap facts: length, numbers, questions, options, code, JSON, lines; each in [-1, 1] before scaling."""
 
     kind = "facts"
     d = 14

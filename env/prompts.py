@@ -43,10 +43,10 @@ def render(messages: Sequence[Mapping[str, Any]]) -> str:
 
 
 def normalise(prompt: str) -> str:
-    """Case-folded, white space collapsed: prompts equal after this are one prompt and share a split.
+    r"""Case-folded, white space collapsed: prompts equal after this are one prompt and share a split.
 
     Example:
-        >>> normalise("  What is\\n2 + 2 ?")
+        >>> normalise("  What is\n2 + 2 ?")
         'what is 2 + 2 ?'
     """
     return " ".join(prompt.casefold().split())

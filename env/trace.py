@@ -17,7 +17,13 @@ from env.contexts import Bools, Floats, Index, Ints, Objects, Outcomes, Queries
 from env.errors import BadInput, nearest
 from env.prompts import normalise
 
-_SPLIT_NAMES = {"train": "train", "validation": "validation", "val": "validation", "dev": "validation", "test": "test"}
+_SPLIT_NAMES = {
+    "train": "train",
+    "validation": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,7 @@ class Trace:
         output_tokens: ``(n, K)``.
         features: ``(n, d)`` what the policy saw, where the log holds it.
         featuriser: fingerprint of the featuriser that made ``features``.
-        query_columns: optional columns with one value a query, e.g. ``split``, ``timestamp``, ``prompt_hash``.
+        query_columns: optional columns with one value a query: ``split``, ``timestamp``, ``prompt_hash``...
         cell_columns: optional columns with one value a cell, e.g. ``propensity``, ``response``, ``logprob``.
         skipped_attempts: rows of later attempts (retries, fallbacks) left out of the dense arrays.
     """
@@ -109,8 +115,8 @@ class Trace:
         """True when every observed cell has a latency."""
         return bool(np.isfinite(self.latency_s[self.observed]).all())
 
-    def take(self, index: Index | Bools) -> Trace:
-        """The trace of some queries, by index or boolean mask."""
+    def take(self, index: Index) -> Trace:
+        """The trace of the queries at ``index``."""
         return replace(
             self,
             query_ids=self.query_ids[index],
@@ -149,7 +155,7 @@ class Trace:
 
     def complete(self) -> Trace:
         """The queries on which every arm was observed, as comparisons of fixed arms need."""
-        return self.take(self.observed.all(axis=1))
+        return self.take(np.flatnonzero(self.observed.all(axis=1)))
 
     @property
     def groups(self) -> Ints:
@@ -190,7 +196,11 @@ class Trace:
         else:
             parts = self._given_parts(given, groups, rng, fractions)
         split = Split(*(np.flatnonzero(parts == part).astype(np.int64) for part in range(3)))
-        for name, index in (("training", split.train), ("validation", split.validation), ("test", split.test)):
+        for name, index in (
+            ("training", split.train),
+            ("validation", split.validation),
+            ("test", split.test),
+        ):
             if not len(index):
                 raise BadInput(f"trace {self.name}: no {name} prompts after the split; it needs more prompts")
         return split
@@ -211,7 +221,7 @@ class Trace:
             share = fractions[1] / (fractions[0] + fractions[1])
             held = rng.permutation(free)[: round(share * len(free))]
             parts[(parts == 0) & np.isin(groups, held)] = 1
-        # A prompt that was given to two parts belongs to the later one only: test over validation over training.
+        # A prompt that was given to two parts belongs to one only: test over validation over training.
         parts[(parts < 2) & np.isin(groups, groups[parts == 2])] = -1
         parts[(parts == 0) & np.isin(groups, groups[parts == 1])] = -1
         return parts

@@ -181,7 +181,7 @@ class _Checker:
             row = int(np.flatnonzero(~raw.is_null().to_numpy())[0]) if raw.null_count < len(raw) else 0
             self.fail(row, column, f"{raw[row].as_py()!r} is not a number")
         # NaN is the one spelling of "not observed" in memory; Parquet nulls become it here.
-        numbers = raw.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
+        numbers = np.asarray(raw.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
         upper = 1.0 if column == "score" else np.inf
         wrong = np.isinf(numbers) | (numbers < 0) | (numbers > upper)
         if wrong.any():
@@ -238,7 +238,9 @@ def _features(table: pa.Table, rows: Ints, where: str) -> tuple[Floats | None, s
         raise BadInput(f"{where}: row 1: column features: every query needs as many features as the others")
     names = set(table["featuriser"].to_pylist()) if "featuriser" in table.column_names else set()
     if len(names) > 1:
-        raise BadInput(f"{where}: row 1: column featuriser: {len(names)} featurisers in one trace; split it by featuriser")
+        raise BadInput(
+            f"{where}: row 1: column featuriser: {len(names)} featurisers in one trace; split it by featuriser"
+        )
     return np.asarray(lists, dtype=np.float32), next(iter(names), None)
 
 

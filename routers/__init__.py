@@ -10,7 +10,16 @@ from typing import Any
 from env.errors import BadInput, nearest
 from routers.base import Capabilities, Decision, Router, RouterState, Unsupported
 
-__all__ = ["Capabilities", "Decision", "Router", "RouterState", "Unsupported", "make", "names", "router_class"]
+__all__ = [
+    "Capabilities",
+    "Decision",
+    "Router",
+    "RouterState",
+    "Unsupported",
+    "make",
+    "names",
+    "router_class",
+]
 
 # name -> "module:class", imported when asked for, so that naming a router never imports torch.
 _BUILT_IN = {
@@ -18,6 +27,8 @@ _BUILT_IN = {
     "fixed": "routers.fixed:FixedRouter",
     "best_per_task": "routers.per_task:BestPerTask",
     "zero": "routers.zero:ZeroRouter",
+    "zero_cost": "routers.zero:ZeroCost",
+    "placebo": "routers.placebo:Placebo",
     "ucb1": "routers.ucb:UCB1",
     "linucb": "routers.linucb:LinUCB",
     "linear_thompson": "routers.thompson:LinearThompson",

@@ -201,7 +201,7 @@ class Estimator(Router):
     def law(self, contexts: Contexts, *, explore: bool = True) -> NDArray[np.float64]:
         """All mass on the arm that :meth:`act` chooses, which is right for every deterministic rule."""
         chosen = self.act(contexts, np.random.default_rng(0), explore=explore).arms
-        return (np.arange(self.n_arms) == chosen[:, None]).astype(np.float64)
+        return np.asarray(np.arange(self.n_arms) == chosen[:, None], dtype=np.float64)
 
 
 def utility(estimates: Outcomes, contexts: Contexts) -> Floats:
@@ -234,7 +234,7 @@ def sample(law: NDArray[np.float64], scores: Floats, rng: np.random.Generator) -
 
 def uniform(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """The uniform law ``(n, K)`` over the arms allowed."""
-    return mask / mask.sum(axis=1, keepdims=True)
+    return np.asarray(mask / mask.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
 def _filled(values: Floats) -> Floats:

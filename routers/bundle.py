@@ -1,4 +1,4 @@
-"""The policy bundle: a folder with ``policy.json`` and ``weights.safetensors``. Data only: never code, never pickle.
+"""The policy bundle: a folder with ``policy.json`` and ``weights.safetensors``: data, never code or pickle.
 
 ``policy.json`` says what the policy is and holds the SHA-256 of the weights; the weights are plain arrays.
 Reading refuses an unknown format version and weights that are not those the policy was saved with.

@@ -16,7 +16,7 @@ _RELATIVE_WEIGHTS = np.concatenate([[0.0], np.logspace(-3, 3, 80)])
 
 
 def cost_weights(outcomes: Outcomes) -> NDArray[np.float64]:
-    """Ascending cost weights worth trying on these outcomes ``(n, K)``, from 0 up; only 0 where costs are unknown."""
+    """Ascending cost weights worth trying on outcomes ``(n, K)``, from 0 up; only 0 where costs are unknown."""
     seen = outcomes.cost_usd[np.isfinite(outcomes.cost_usd)]
     if not len(seen) or not seen.any():
         return np.zeros(1)

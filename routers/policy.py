@@ -209,7 +209,12 @@ class Policy:
 
 
 def new_policy(
-    router: str, arms: Sequence[Arm | str], featuriser: Featuriser, *, reward: Reward | None = None, **settings: Any
+    router: str,
+    arms: Sequence[Arm | str],
+    featuriser: Featuriser,
+    *,
+    reward: Reward | None = None,
+    **settings: Any,
 ) -> Policy:
     """A policy around a fresh router that has learned nothing yet.
 

@@ -1,0 +1,118 @@
+"""The policy: one decision rule for evaluation, environment and server."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from env.arms import Arm, Price, Tier
+from env.contexts import Queries
+from env.errors import BadInput
+from env.features import Hashing
+from env.reward import DialMap, Reward
+from routers.bundle import POLICY_FILE
+from routers.policy import Policy, new_policy
+
+PROMPTS = [f"prompt number {number} about {topic}" for number in range(20) for topic in ("rain", "trains")]
+ARMS = (
+    Arm("cheap", Tier.LOCAL, Price(0.1, 0.2)),
+    Arm("dear", Tier.STRONGEST_CLOUD, Price(5, 15)),
+    Arm("odd"),
+)
+
+
+def policy_of(router: str = "linear_thompson", **settings: object) -> Policy:
+    policy = new_policy(router, ARMS, Hashing(32), reward=Reward(latency_weight=0.1), **settings)
+    return Policy(policy.router, ARMS, policy.featuriser, policy.reward, DialMap((0, 1), (50, 0)))
+
+
+def taught(policy: Policy) -> Policy:
+    rng = np.random.default_rng(0)
+    from env.contexts import Outcomes
+
+    score = rng.random((len(PROMPTS), 3))
+    outcomes = Outcomes.of(score, np.tile([0.001, 0.02, 0.003], (len(PROMPTS), 1)), 1 + score)
+    policy.router.fit(policy.contexts(PROMPTS), outcomes)
+    return policy
+
+
+def test_a_saved_policy_decides_the_same(tmp_path: Path) -> None:
+    policy = taught(policy_of())
+    loaded = Policy.load(policy.save(tmp_path / "policy"))
+    before = policy.decide(PROMPTS, rng=np.random.default_rng(3), dial=0.4)
+    after = loaded.decide(PROMPTS, rng=np.random.default_rng(3), dial=0.4)
+    np.testing.assert_array_equal(before.arms, after.arms)
+    np.testing.assert_array_equal(before.scores, after.scores)
+    np.testing.assert_array_equal(before.propensities, after.propensities)
+    assert (loaded.arms, loaded.version, loaded.reward) == (policy.arms, policy.version, policy.reward)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.2])
+def test_a_batch_equals_its_rows_one_by_one(epsilon: float) -> None:
+    policy = taught(policy_of())
+    batch = policy.decide(PROMPTS, rng=np.random.default_rng(5), epsilon=epsilon)
+    rng = np.random.default_rng(5)
+    rows = [policy.decide([prompt], rng=rng, epsilon=epsilon) for prompt in PROMPTS]
+    assert [int(row.arms[0]) for row in rows] == batch.arms.tolist()
+    np.testing.assert_allclose([row.propensities[0] for row in rows], batch.propensities, rtol=1e-4)
+
+
+def test_exploration_draws_the_law_that_it_states() -> None:
+    policy = taught(policy_of("ridge"))
+    contexts = policy.contexts(["the same prompt"] * 4000, mask=np.array([True, True, False]))
+    decision = policy.decide(contexts, rng=np.random.default_rng(1), epsilon=0.3)
+    stated = dict(zip(decision.arms.tolist(), decision.propensities.tolist(), strict=True))
+    counts = Counter(decision.arms.tolist())
+    assert set(counts) == {0, 1}
+    assert sum(stated.values()) == pytest.approx(1)
+    for arm, share in stated.items():
+        assert counts[arm] / 4000 == pytest.approx(share, abs=0.03)
+
+
+def test_the_dial_moves_choices_from_cheap_to_best() -> None:
+    policy = taught(policy_of("ridge"))
+    costs = np.array([0.001, 0.02, 0.003])
+    spent = [
+        costs[policy.decide(PROMPTS, rng=np.random.default_rng(0), dial=dial).arms].mean()
+        for dial in np.linspace(0, 1, 6)
+    ]
+    assert spent == sorted(spent)
+    assert spent[0] == pytest.approx(0.001)
+
+
+def test_features_of_another_featuriser_are_not_used() -> None:
+    policy = taught(policy_of())
+    foreign = Queries.of(PROMPTS)
+    with_features = Queries(foreign.prompts, None, np.ones((len(PROMPTS), 32), dtype=np.float32), "someone-elses")
+    np.testing.assert_array_equal(policy.contexts(with_features).features, policy.contexts(foreign).features)
+    without_text = Queries(np.array([None], dtype=object), None, np.ones((1, 32), dtype=np.float32), "someone-elses")
+    with pytest.raises(BadInput, match=r"query 0 has no prompt.*someone-elses"):
+        policy.contexts(without_text)
+
+
+def test_an_edited_description_is_refused(tmp_path: Path) -> None:
+    folder = taught(policy_of()).save(tmp_path / "policy")
+    document = json.loads((folder / POLICY_FILE).read_text())
+    document["arms"][0]["name"] = "renamed"
+    (folder / POLICY_FILE).write_text(json.dumps(document))
+    with pytest.raises(BadInput, match="altered"):
+        Policy.load(folder)
+
+
+def test_a_bundle_of_another_featuriser_is_refused(tmp_path: Path) -> None:
+    folder = taught(policy_of()).save(tmp_path / "policy")
+    document = json.loads((folder / POLICY_FILE).read_text())
+    document["featuriser"]["fingerprint"] = "hashing-000000000000"
+    (folder / POLICY_FILE).write_text(json.dumps(document))
+    with pytest.raises(BadInput, match="decisions would differ"):
+        Policy.load(folder)
+
+
+@pytest.mark.parametrize("arguments", [{"dial": 1.2}, {"dial": 0.5, "cost_weight": 1.0}, {"epsilon": -0.1}])
+def test_impossible_settings_are_refused(arguments: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"dial|epsilon"):
+        policy_of("fixed").decide(PROMPTS, rng=np.random.default_rng(0), **arguments)
