@@ -1,0 +1,202 @@
+"""``pointsman/Routing-v0``: one query, one choice of a model, one reward. A contextual bandit for Gymnasium."""
+
+from __future__ import annotations
+
+import operator
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, Unpack
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.error import ResetNeeded
+from gymnasium.spaces import Discrete, Space
+from numpy.typing import NDArray
+
+from env.contexts import Floats
+from env.errors import BadInput
+from env.routing_table import RoutingTable, check_choice
+from env.stream import Order, QueryStream
+from env.trace import Trace
+from env.trace_table import TableSettings, table_of
+
+View: TypeAlias = Literal["bandit", "full"]
+Action: TypeAlias = int | np.integer[Any]
+
+VIEWS = ("bandit", "full")
+
+
+class RoutingEnv(gym.Env[Floats, Action]):
+    """Routing as a contextual bandit: each query is an episode of one step.
+
+    ``reset()`` shows the next query, ``step(arm)`` answers it and ends the episode with ``terminated=True``, never
+    ``truncated``: there is no next state to bootstrap from, and gamma has nothing to act on. ``reset(seed=s)`` goes
+    back to the first query of the stream of seed ``s``; ``reset()`` goes on.
+
+    **What the agent sees.** A float32 row in ``[-1, 1]``: the features of the prompt and, with
+    ``cost_weight="observe"``, the normalised cost weight as its last number. The observation after the step is
+    the query just answered, once more: a bandit has no next state, and the next query must not be known early.
+
+    **Reward.** ``score - cost_weight * cost_usd - latency_weight * latency_s`` of the arm chosen.
+
+    **Info.** After ``reset``: ``query_id``, ``task``, ``cost_weight`` and ``action_mask`` (int8, 1 = may be chosen).
+    After ``step`` these, and
+
+    - ``score``, ``cost_usd``, ``latency_s`` of the arm chosen, ``None`` where not recorded;
+    - ``refused``: True if the arm was masked. Nothing was called, and the reward is ``masked_reward``;
+    - ``propensity``: the probability with which the agent's own law chose the arm. The environment sees a choice and
+      not a law, so this is ``None`` unless the agent stated it, see :meth:`declare_propensity`.
+
+    What the other arms would have brought is in neither, unless ``view="full"`` asks for it: then ``all_score``,
+    ``all_cost_usd`` and ``all_latency_s`` ``(K,)`` come with each step, NaN where masked or not recorded.
+
+    Gaps in a table are masked by default. An agent that cannot use masks learns from ``masked_reward`` to avoid arms
+    with gaps, which is not what one wants of it: give it ``trace.complete()``.
+
+    Args:
+        trace: a trace, the path of one, ``"bundled"``, or a :class:`RoutingTable` (which takes no ``settings``).
+        view: ``"bandit"``, or ``"full"`` to be told the outcomes of all arms after each step.
+        order: ``"shuffle"`` passes over all queries in a fresh order each, ``"resample"`` draws with replacement.
+        render_mode: nothing is drawn; only ``None``.
+        **settings: ``part``, ``split_seed``, ``featuriser``, ``cost_weight``, ``max_cost_weight``,
+            ``latency_weight``, ``unobserved`` and ``masked_reward``, as in :func:`env.trace_table.trace_table`.
+
+    Raises:
+        BadInput: what is wrong with the trace or an argument, and the mend.
+
+    Example:
+        >>> from env.trace_io import from_rows
+        >>> ask = {"query_id": "q1", "prompt": "2 + 2?", "latency_s": None}
+        >>> trace = from_rows([{**ask, "model": "small", "score": 0.6, "cost_usd": 0.001},
+        ...                    {**ask, "model": "large", "score": 0.9, "cost_usd": 0.010}])
+        >>> env = RoutingEnv(trace, part="all", cost_weight=10.0)
+        >>> observation, info = env.reset(seed=0)
+        >>> observation, reward, terminated, truncated, info = env.step(1)
+        >>> round(reward, 3), terminated, round(info["score"], 3), info["latency_s"]
+        (0.8, True, 0.9, None)
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium declares it so
+
+    def __init__(
+        self,
+        trace: str | Path | Trace | RoutingTable = "bundled",
+        *,
+        view: View = "bandit",
+        order: Order = "shuffle",
+        render_mode: None = None,
+        **settings: Unpack[TableSettings],
+    ) -> None:
+        check_choice("view", view, VIEWS)
+        check_choice("render_mode", render_mode, (None,))
+        self.table = table_of(trace, settings)
+        self.view = view
+        self.render_mode = render_mode
+        self.observation_space: Space[Floats] = self.table.observation_space()
+        self.action_space: Space[Action] = Discrete(self.table.n_arms)
+        self._stream = QueryStream(self.table, order)
+        self._row: int | None = None
+        self._answered = False
+        self._cost_weight = 0.0
+        self._seen: Floats | None = None
+        self._propensity: float | None = None
+
+    @property
+    def stream_hash(self) -> str:
+        """SHA-256 (hex) of the exogenous stream since the last seeding, see :attr:`QueryStream.hash`."""
+        return self._stream.hash
+
+    @property
+    def n_queries(self) -> int:
+        """Number of queries: after as many steps one pass is over."""
+        return len(self.table)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
+        """Go on to the next query, or with a seed back to the first one of its stream.
+
+        Args:
+            seed: begins the stream of this seed.
+            options: none are known.
+        """
+        check_options(options)
+        super().reset(seed=seed)
+        if seed is not None or not self._stream.started:
+            self._stream.rewind(self.np_random)
+        batch = self._stream.take(1)
+        self._row, self._answered, self._propensity = int(batch.rows[0]), False, None
+        self._cost_weight, self._seen = float(batch.cost_weight[0]), batch.seen
+        return self._observation(self._row), self._asked(self._row)
+
+    def step(self, action: Action) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
+        """Answer the query with an arm.
+
+        Args:
+            action: the arm, 0 to K - 1.
+
+        Raises:
+            ResetNeeded: the query was answered already, or none was asked yet.
+            BadInput: no such arm.
+        """
+        row, table = self._row, self.table
+        if row is None or self._answered:
+            raise ResetNeeded("one query is one step: call reset(), which goes on to the next query")
+        arm = operator.index(action)
+        if not 0 <= arm < table.n_arms:
+            raise BadInput(f"arm {arm} does not exist; the arms are 0 to {table.n_arms - 1}")
+        self._answered = True
+        reward = float(table.reward[row, arm])
+        if table.cost_weight is None:
+            reward -= self._cost_weight * float(table.charged[row, arm])
+        info = self._asked(row)
+        info["score"] = _recorded(table.score[row, arm])
+        info["cost_usd"] = _recorded(table.cost_usd[row, arm])
+        info["latency_s"] = _recorded(table.latency_s[row, arm])
+        info["refused"] = not table.mask[row, arm]
+        info["propensity"] = self._propensity
+        if self.view == "full":
+            info["all_score"] = table.score[row].copy()
+            info["all_cost_usd"] = table.cost_usd[row].copy()
+            info["all_latency_s"] = table.latency_s[row].copy()
+        return self._observation(row), reward, True, False, info
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """``(K,)`` True where the arm may be chosen, as sb3-contrib's MaskablePPO asks for it."""
+        if self._row is None:
+            raise ResetNeeded("call reset() first: the mask belongs to a query")
+        return np.asarray(self.table.mask[self._row], dtype=np.bool_)
+
+    def declare_propensity(self, propensity: float) -> None:
+        """State the probability with which the coming choice was made; it appears in the ``info`` of that step.
+
+        Worth doing wherever the steps are logged: without propensities no other policy can be evaluated on the log.
+
+        Raises:
+            BadInput: not in (0, 1].
+        """
+        if not 0 < propensity <= 1:
+            raise BadInput(f"a propensity is in (0, 1], got {propensity}")
+        self._propensity = float(propensity)
+
+    def _observation(self, row: int) -> Floats:
+        observation: Floats = self.table.observations[row].copy()
+        if self._seen is not None:
+            observation[-1] = self._seen[0]
+        return observation
+
+    def _asked(self, row: int) -> dict[str, Any]:
+        return {
+            "query_id": self.table.query_ids[row],
+            "task": self.table.tasks[row],
+            "cost_weight": self._cost_weight,
+            "action_mask": self.table.mask[row].copy(),
+        }
+
+
+def check_options(options: dict[str, Any] | None) -> None:
+    """Refuse options of ``reset``: there are none, and one that is ignored would mislead."""
+    if options:
+        raise BadInput(f"reset knows no options, got `{next(iter(options))}`")
+
+
+def _recorded(value: np.float32) -> float | None:
+    number = float(value)
+    return number if number == number else None

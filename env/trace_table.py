@@ -1,0 +1,198 @@
+"""From a trace to the table that the environments read: the part asked for, its features, and its gaps."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypedDict
+
+import numpy as np
+
+from env.contexts import Contexts, Floats, Ints
+from env.errors import BadInput
+from env.features import Featuriser, default_featuriser, from_config
+from env.routing_table import RoutingTable, check_choice, weight_that_decides
+from env.trace import Trace
+from env.trace_io import bundled_path, load_trace
+
+Part: TypeAlias = Literal["train", "validation", "test", "all"]
+Unobserved: TypeAlias = Literal["mask", "model", "error"]
+
+_PARTS = ("train", "validation", "test", "all")
+_UNOBSERVED = ("mask", "model", "error")
+# A featuriser may overstep 1 by a rounding error; more than this is another scale.
+_ROUNDING = 1e-5
+# Tables are the same for every environment over the same trace; sixteen of them in a DummyVecEnv read it once.
+_KEPT = 4
+
+
+class TableSettings(TypedDict, total=False):
+    """The arguments of :func:`trace_table`, which every environment takes too."""
+
+    part: Part
+    split_seed: int
+    featuriser: Featuriser | Mapping[str, Any] | None
+    cost_weight: float | Literal["observe"]
+    max_cost_weight: float | None
+    latency_weight: float
+    unobserved: Unobserved
+    masked_reward: float
+
+
+def trace_table(
+    trace: str | Path | Trace = "bundled",
+    *,
+    part: Part = "train",
+    split_seed: int = 0,
+    featuriser: Featuriser | Mapping[str, Any] | None = None,
+    cost_weight: float | Literal["observe"] = 0.0,
+    max_cost_weight: float | None = None,
+    latency_weight: float = 0.0,
+    unobserved: Unobserved = "mask",
+    masked_reward: float = -1.0,
+) -> RoutingTable:
+    """A table of one part of a trace.
+
+    Args:
+        trace: a trace, the path of one, or ``"bundled"``.
+        part: ``"train"``, ``"validation"`` or ``"test"`` of ``trace.split(split_seed)``, or ``"all"``.
+        split_seed: salts the split.
+        featuriser: makes the features, or its config; ``None`` for those kept in the trace, and for the
+            default featuriser where it has none.
+        cost_weight: score points per dollar, or ``"observe"``: drawn anew for each step, part of the
+            observation, and charged.
+        max_cost_weight: top of the drawn cost weights. ``None`` for the weight at which the mean costs of
+            the dearest and the cheapest arm are one whole score point apart on the training part.
+        latency_weight: score points per second.
+        unobserved: what becomes of cells that the reward cannot be computed of: ``"mask"`` them,
+            ``"error"`` if there are any. (``"model"`` them is not available yet.)
+        masked_reward: reward of choosing an arm that is masked.
+
+    Raises:
+        BadInput: what is wrong with the trace or the settings, and the mend.
+    """
+    check_choice("part", part, _PARTS)
+    check_choice("unobserved", unobserved, _UNOBSERVED)
+    if unobserved == "model":
+        raise BadInput("unobserved='model' is not available yet; use 'mask' for a table with gaps, or trace.complete()")
+    if not 0 <= latency_weight < np.inf:
+        raise BadInput(f"latency_weight is finite and 0 or more, in score points per second, got {latency_weight}")
+    recorded = trace if isinstance(trace, Trace) else _load(*_stamp(trace))
+    made_by = _made(json.dumps(dict(featuriser))) if isinstance(featuriser, Mapping) else featuriser
+    rows, training, features = _part(_Same(recorded), part, split_seed, made_by)
+    here = recorded.take(rows)
+    if cost_weight == "observe" and max_cost_weight is None:
+        max_cost_weight = weight_that_decides(recorded.take(training).outcomes, recorded.name)
+    table = RoutingTable.of(
+        Contexts.of(features, recorded.n_arms, latency_weight=latency_weight, task=here.tasks),
+        here.outcomes,
+        cost_weight=cost_weight,
+        max_cost_weight=max_cost_weight,
+        masked_reward=masked_reward,
+        arms=recorded.arms,
+        query_ids=here.query_ids,
+        name=f"trace {recorded.name}, {part} part",
+    )
+    _check_gaps(table, recorded, unobserved)
+    return table
+
+
+def table_of(trace: str | Path | Trace | RoutingTable, settings: TableSettings) -> RoutingTable:
+    """The table an environment was asked for: one that is ready, or one made from a trace."""
+    if not isinstance(trace, RoutingTable):
+        return trace_table(trace, **settings)
+    if settings:
+        raise BadInput(f"a RoutingTable is ready as it is; `{next(iter(settings))}` belongs where it was made")
+    return trace
+
+
+@dataclass(frozen=True, eq=False)
+class _Same:
+    """A trace as a cache key: the same object, not an equal one."""
+
+    trace: Trace
+
+    def __hash__(self) -> int:
+        return id(self.trace)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.trace is self.trace
+
+
+def _stamp(source: str | Path) -> tuple[str, int]:
+    """A path with the time of its last change, so that a rewritten file is read again."""
+    path = bundled_path() if str(source) == "bundled" else Path(source)
+    return str(source), path.stat().st_mtime_ns if path.is_file() else 0
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _load(source: str, changed_ns: int) -> Trace:
+    return load_trace(source)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _made(config: str) -> Featuriser:
+    return from_config(json.loads(config))
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _part(same: _Same, part: Part, split_seed: int, featuriser: Featuriser | None) -> tuple[Ints, Ints, Floats]:
+    """Rows of a part, rows of the training part (all for ``"all"``), and the features of the part."""
+    trace = same.trace
+    everything = np.arange(len(trace), dtype=np.int64)
+    if part == "all":
+        rows = training = everything
+    else:
+        split = trace.split(split_seed)
+        rows = {"train": split.train, "validation": split.validation, "test": split.test}[part]
+        training = split.train
+    features, maker = _features(trace.take(rows), featuriser)
+    lows_highs = np.abs(features).max(axis=0, initial=0)
+    if not np.isfinite(lows_highs).all() or (lows_highs > 1 + _ROUNDING).any():
+        column = int(np.argmax(~(lows_highs <= 1 + _ROUNDING)))
+        raise BadInput(
+            f"trace {trace.name}: feature {column} of {maker} reaches {lows_highs[column]:g}; observations lie in "
+            "[-1, 1], so scale the features, or give another `featuriser`"
+        )
+    return rows, training, np.clip(features, -1, 1)
+
+
+def _features(trace: Trace, featuriser: Featuriser | None) -> tuple[Floats, str]:
+    if trace.features is not None and (featuriser is None or featuriser.fingerprint == trace.featuriser):
+        return trace.features, trace.featuriser or "the trace"
+    maker = default_featuriser() if featuriser is None else featuriser
+    missing = [row for row, prompt in enumerate(trace.prompts) if prompt is None]
+    if missing:
+        raise BadInput(
+            f"trace {trace.name}: query {trace.query_ids[missing[0]]} has no prompt, and its features were made by "
+            f"{trace.featuriser or 'nothing'}, not by {maker.fingerprint}; leave `featuriser` out to use them"
+        )
+    return maker.transform(list(trace.prompts)), maker.fingerprint
+
+
+def _check_gaps(table: RoutingTable, trace: Trace, unobserved: Unobserved) -> None:
+    gaps = table.mask == 0
+    if unobserved == "error" and (gaps.any() or table.left_out):
+        raise BadInput(
+            f"{table.name}: {int(gaps.sum()) + table.left_out * table.n_arms} outcomes were not observed; "
+            "trace.complete() keeps the queries without gaps, unobserved='mask' masks them"
+        )
+    if not gaps.any():
+        return
+    # Where a policy chose what was recorded, a mask would tell an agent which arm that policy chose.
+    logged = trace.cell_columns.get("propensity")
+    by_policy = logged is not None and any(cell is not None for cell in logged.ravel())
+    if by_policy or bool((table.mask.sum(axis=1) == 1).all()):
+        raise BadInput(
+            f"{table.name} is a bandit log: masking what was not observed would leave only the logged choice. "
+            "Evaluate a policy on it by off-policy estimators, or use a table of several arms per query"
+        )
+    never = np.flatnonzero(gaps.all(axis=0))
+    if len(never):
+        raise BadInput(
+            f"{table.name}: arm `{table.arms[int(never[0])]}` has no observed outcome; "
+            "leave it out with trace.select_arms([...])"
+        )
