@@ -40,12 +40,15 @@ def fit_dial(
     Returns:
         The map, and the frontier ``{"dial", "cost_weight", "cost_usd", "score"}`` it was read from.
     """
+    nothing: dict[str, list[float]] = {"dial": [], "cost_weight": [], "cost_usd": [], "score": []}
+    if len(weights) == 1 or np.isnan(outcomes.cost_usd).all():
+        return DialMap(), nothing
     cost, score = np.empty(len(weights)), np.empty(len(weights))
     for at, weight in enumerate(weights):
         chosen = outcomes.at(choose(float(weight)))
         cost[at], score[at] = np.nanmean(chosen.cost_usd), np.nanmean(chosen.score)
-    if len(weights) == 1 or not np.isfinite(cost).all():
-        return DialMap(), {"dial": [], "cost_weight": [], "cost_usd": [], "score": []}
+    if not np.isfinite(cost).all():
+        return DialMap(), nothing
     hull = upper_hull(cost, score)
     travel = _fraction(cost[hull]) + _fraction(score[hull])
     dial = travel / travel[-1] if travel[-1] > 0 else travel

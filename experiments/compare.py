@@ -1,0 +1,263 @@
+"""Compare routers on traces: split, train, decide, and report with paired intervals. The numbers behind the table.
+
+For each trace and seed every router is trained on the same queries and decides on the same test queries, at the
+same dials. ``experiments.metrics`` says what is computed, ``experiments.bootstrap`` how sure one can be.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from env.errors import BadInput
+from env.features import Featuriser, default_featuriser
+from env.trace import Trace
+from experiments.baselines import BEST_SINGLE, CHEAPEST, ORACLE, fixed_arms, oracle
+from experiments.bootstrap import Bootstrap, Estimate, estimate
+from experiments.evaluate import DIALS, DecisionsFile, Evaluation, evaluate
+from experiments.folds import Fold, featurised, fold
+from experiments.metrics import Frontier, mean_over
+from experiments.train import Feedback, check_routers, default_feedback, learn
+from routers import router_class
+from routers.policy import Policy
+
+DEFAULT_ROUTERS = (
+    "random", "zero", "zero_cost", "best_per_task", "placebo", "ucb1", "linucb", "linear_thompson", "knn", "ridge",
+)  # fmt: skip
+ZERO, PLACEBO = "zero", "placebo"
+BEST, MIDDLE = DIALS.index(1.0), DIALS.index(0.5)
+
+Array: TypeAlias = NDArray[np.float64]
+Step: TypeAlias = Callable[[str, int, str], None]
+"""Called before each router with the trace's name, the seed and the router's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of a comparison.
+
+    Attributes:
+        router: its name.
+        feedback: what it learned from; ``None`` for what is not a router.
+        per_seed: each metric ``(S,)``, NaN where it has no value.
+        pooled: each metric over all seeds, with its interval.
+        cost: ``(D,)`` mean dollars a query at each dial, over seeds.
+        score: ``(D,)`` mean score.
+        band: ``(2, D)`` interval of the mean score.
+    """
+
+    router: str
+    feedback: Feedback | None
+    per_seed: Mapping[str, Array]
+    pooled: Mapping[str, Estimate]
+    cost: Array
+    score: Array
+    band: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one trace has to say.
+
+    Attributes:
+        trace: its name.
+        trace_hash: of the evaluated data.
+        summary: counts and means, as ``Trace.summary`` gives them.
+        seeds: that were run.
+        n_test: test queries of each seed.
+        entries: rows, routers first in the order asked for, then fixed arms, then the oracle.
+        notes: what a reader must know before believing the figures.
+        policies: the policy of the first seed of each router.
+    """
+
+    trace: str
+    trace_hash: str
+    summary: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    n_test: tuple[int, ...]
+    entries: tuple[Entry, ...]
+    notes: tuple[str, ...]
+    policies: Mapping[str, Policy] = field(default_factory=dict)
+
+    def entry(self, router: str) -> Entry | None:
+        """The row of a router, ``None`` if it was not run."""
+        return next((entry for entry in self.entries if entry.router == router), None)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Rows ``trace, router, seed, metric, value, low, high``; ``seed`` is null where seeds are pooled."""
+        found: list[dict[str, Any]] = []
+        for entry in self.entries:
+            for metric, pooled in entry.pooled.items():
+                common = {"trace": self.trace, "router": entry.router, "metric": metric}
+                found.append({**common, "seed": None, "value": pooled.value, "low": pooled.low, "high": pooled.high})
+                for seed, value in zip(self.seeds, entry.per_seed[metric], strict=True):
+                    known = float(value) if np.isfinite(value) else None
+                    found.append({**common, "seed": seed, "value": known, "low": None, "high": None})
+        order = ("trace", "router", "seed", "metric", "value", "low", "high")
+        return [{key: row[key] for key in order} for row in found]
+
+
+def compare(
+    traces: Sequence[Trace],
+    routers: Sequence[str] = DEFAULT_ROUTERS,
+    *,
+    seeds: int = 10,
+    decisions: str | Path | None = None,
+    featuriser: Featuriser | None = None,
+    step: Step | None = None,
+) -> list[Report]:
+    """Train and evaluate every router on every trace with every seed.
+
+    Args:
+        traces: each is compared on its own.
+        routers: names of ``routers.names()``; ``zero`` is added if it is missing, as every figure refers to it.
+        seeds: number of seeds, from 0.
+        decisions: Parquet file for every decision on every test query.
+        featuriser: what the routers see; the default one when not given.
+        step: told what comes next, for a progress bar.
+
+    Raises:
+        BadInput: an unknown router, two traces of one name, or a trace that cannot be compared on.
+    """
+    asked = list(dict.fromkeys([*routers, ZERO]))
+    check_routers(routers)
+    check_routers(asked)
+    if seeds < 1:
+        raise BadInput(f"a comparison needs one seed or more, got {seeds}")
+    names = [trace.name for trace in traces]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadInput(f"two traces are called {name}; decisions could not be told apart, rename a file")
+    maker = featuriser or default_featuriser()
+    with ExitStack() as stack:
+        # Opened first: a path that cannot be written to should say so before the work, not after.
+        file = stack.enter_context(DecisionsFile(decisions)) if decisions is not None else None
+        return [_compare_one(trace, asked, range(seeds), maker, file, step or _silent) for trace in traces]
+
+
+def steps(traces: Sequence[Trace], routers: Sequence[str], seeds: int) -> int:
+    """How often ``step`` will be called."""
+    return len(traces) * len({*routers, ZERO}) * seeds
+
+
+def _silent(trace: str, seed: int, router: str) -> None:
+    """No progress bar."""
+
+
+def _compare_one(
+    trace: Trace,
+    routers: Sequence[str],
+    seeds: Sequence[int],
+    maker: Featuriser,
+    file: DecisionsFile | None,
+    step: Step,
+) -> Report:
+    fold(trace, seeds[0])  # a trace that cannot be compared on is refused before it is embedded
+    ready = featurised(trace, maker)
+    parts = [fold(ready, seed) for seed in seeds]
+    tally = _Tally(Bootstrap.draw(trace.groups, len(seeds)))
+    policies: dict[str, Policy] = {}
+    for part in parts:
+        made: list[Evaluation] = [*fixed_arms(part), oracle(part)]
+        for name in routers:
+            step(trace.name, part.seed, name)
+            started = time.perf_counter()
+            told = default_feedback(router_class(name), online=True)
+            policy = learn(part, name, maker, feedback=told)
+            tally.fit_s.setdefault(name, []).append(time.perf_counter() - started)
+            policies.setdefault(name, policy)
+            made.append(evaluate(policy, part.test, router=name, seed=part.seed))
+        tally.add(part, made)
+        for one in made if file is not None else ():
+            assert file is not None
+            file.add(trace.name, part.test, one)
+    feedback = {name: default_feedback(router_class(name), online=True) for name in routers}
+    order = [*routers, *(name for name in tally.names if name not in {*routers, ORACLE}), ORACLE]
+    return Report(
+        trace.name,
+        trace.hash,
+        trace.summary(),
+        tuple(seeds),
+        tuple(len(part.test) for part in parts),
+        tuple(tally.entry(name, feedback.get(name)) for name in order),
+        tuple(_notes(trace, parts)),
+        policies,
+    )
+
+
+class _Tally:
+    """Means per router, seed and dial, on the data and on every replicate."""
+
+    def __init__(self, draws: Bootstrap) -> None:
+        self.draws = draws
+        self.fit_s: dict[str, list[float]] = {}
+        # name -> one (1 + B, D) array a seed; row 0 is the data as it is, the others are the replicates.
+        self._cost: dict[str, list[Array]] = {}
+        self._score: dict[str, list[Array]] = {}
+        self._aiq: dict[str, list[Array]] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """Everything that was added, in order."""
+        return list(self._cost)
+
+    def add(self, part: Fold, made: Sequence[Evaluation]) -> None:
+        """Take in the decisions of one seed; baselines must be among them."""
+        drawn = self.draws.prompts[:, part.test_index]
+        weights = np.vstack([np.ones((1, len(part.test))), drawn])
+        for one in made:
+            self._cost.setdefault(one.router, []).append(mean_over(weights, one.outcomes.cost_usd))
+            self._score.setdefault(one.router, []).append(mean_over(weights, one.outcomes.score))
+        left = self._cost[CHEAPEST][-1][:, 0], self._score[CHEAPEST][-1][:, 0]
+        right = self._cost[BEST_SINGLE][-1][:, 0]
+        for one in made:
+            frontier = Frontier(self._cost[one.router][-1], self._score[one.router][-1], *left, right)
+            self._aiq.setdefault(one.router, []).append(frontier.aiq)
+
+    def entry(self, name: str, feedback: Feedback | None) -> Entry:
+        """The row of a router."""
+        score, cost = np.stack(self._score[name]), np.stack(self._cost[name])
+        figures: dict[str, Array] = {"aiq": np.stack(self._aiq[name])}
+        for reference in (ZERO, PLACEBO):
+            if reference in self._aiq:
+                figures[f"delta_aiq_{reference}"] = figures["aiq"] - np.stack(self._aiq[reference])
+                against = np.stack(self._score[reference])
+                figures[f"delta_score_{reference}"] = score[..., BEST] - against[..., BEST]
+        figures["score_at_dial_1"], figures["cost_usd_at_dial_1"] = score[..., BEST], cost[..., BEST]
+        figures["score_at_dial_0.5"], figures["cost_usd_at_dial_0.5"] = score[..., MIDDLE], cost[..., MIDDLE]
+        per_seed = {metric: values[:, 0] for metric, values in figures.items()}
+        pooled = {
+            metric: found
+            for metric, values in figures.items()
+            if (found := estimate(values[:, 0], self.draws.pooled(values[:, 1:]))) is not None
+        }
+        if name in self.fit_s:
+            per_seed["fit_s"] = np.array(self.fit_s[name])
+            pooled["fit_s"] = Estimate(float(per_seed["fit_s"].mean()))
+        heights = [estimate(score[:, 0, at], self.draws.pooled(score[:, 1:, at])) for at in range(len(DIALS))]
+        band = np.array([[np.nan if h is None or h.low is None else h.low for h in heights],
+                         [np.nan if h is None or h.high is None else h.high for h in heights]])  # fmt: skip
+        return Entry(name, feedback, per_seed, pooled, cost[:, 0].mean(axis=0), score[:, 0].mean(axis=0), band)
+
+
+def _notes(trace: Trace, parts: Sequence[Fold]) -> list[str]:
+    notes = []
+    complete = int(trace.observed.all(axis=1).sum())
+    if complete < len(trace):
+        notes.append(f"{complete} of {len(trace)} queries have all {trace.n_arms} models; only those are tested on")
+    if not trace.has_cost:
+        notes.append("costs are not recorded for every cell: compared on the score at dial 1 alone")
+    elif any(part.cheapest == part.best_single for part in parts):
+        notes.append("the best single arm is also the cheapest: no range of costs to compare over (AIQ is empty)")
+    if len(np.unique(trace.groups)) < len(trace):
+        notes.append("some prompts occur more than once; they share a part, and count as one draw in the intervals")
+    if "split" in trace.query_columns:
+        notes.append("the split was given with the trace; seeds re-divide training and validation only")
+    return notes

@@ -1,0 +1,142 @@
+"""Evaluation: what a frozen policy chooses on test queries at every dial, and what came of those choices.
+
+``Policy.decide`` is the only thing that is asked, the same call that serves live requests. Every figure of a
+report is a function of the decisions kept here, which ``--decisions`` writes down.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from env.contexts import Floats, Ints, Outcomes
+from env.trace import Trace
+from routers.policy import Policy
+
+DIALS: tuple[float, ...] = tuple(round(step / 20, 2) for step in range(21))
+"""From the cheapest setting to the best, evenly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Decisions on test queries, and their recorded outcomes.
+
+    Attributes:
+        router: its name in reports.
+        seed: of the split and the algorithm.
+        arms: ``(D, n)`` the arm chosen for each query at each of ``DIALS``.
+        propensities: ``(D, n)`` with which it was chosen.
+        outcomes: each ``(D, n)``; a NaN cost or latency was not recorded.
+    """
+
+    router: str
+    seed: int
+    arms: Ints
+    propensities: NDArray[np.float64]
+    outcomes: Outcomes
+
+
+def evaluate(policy: Policy, test: Trace, *, router: str | None = None, seed: int = 0) -> Evaluation:
+    """Let a policy decide on every test query at every dial, frozen and greedy.
+
+    Args:
+        policy: decides; its arms must be the trace's.
+        test: queries with every arm observed.
+        router: name in reports; the policy's router when not given.
+        seed: of the draws of a policy that draws.
+
+    Raises:
+        BadInput: the trace lacks an arm of the policy.
+
+    Example:
+        >>> from env.features import Hashing
+        >>> from env.trace_io import from_rows
+        >>> from routers.policy import new_policy
+        >>> rows = [{"query_id": "q", "prompt": "2 + 2?", "model": m, "score": s} for m, s in [("a", 0.0), ("b", 1.0)]]
+        >>> policy = new_policy("fixed", ["a", "b"], Hashing(16), arm=1)
+        >>> evaluate(policy, from_rows(rows)).outcomes.score[-1].tolist()
+        [1.0]
+    """
+    test = test.select_arms(policy.arm_names)
+    decided = [
+        policy.decide(test.queries, dial=dial, rng=np.random.default_rng([seed, at]), explore=False)
+        for at, dial in enumerate(DIALS)
+    ]
+    arms = np.stack([decision.arms for decision in decided])
+    propensities = np.stack([decision.propensities for decision in decided])
+    return Evaluation(router or policy.router.name, seed, arms, propensities, realised(test, arms))
+
+
+def realised(test: Trace, arms: Ints) -> Outcomes:
+    """Recorded outcomes, each ``(D, n)``, of the arms ``(D, n)`` that were chosen."""
+
+    def of(column: Floats) -> Floats:
+        return np.take_along_axis(column[None], arms[:, :, None], axis=2)[:, :, 0]
+
+    return Outcomes(of(test.score), of(test.cost_usd), of(test.latency_s))
+
+
+class DecisionsFile:
+    """Writes ``trace, router, seed, dial, query_id, model, propensity`` as Parquet; whole or not at all.
+
+    Used as a context manager: the file takes its name when the block ends without an error.
+
+    Args:
+        path: of the file.
+    """
+
+    SCHEMA = pa.schema(
+        [
+            ("trace", pa.dictionary(pa.int32(), pa.string())),
+            ("router", pa.dictionary(pa.int32(), pa.string())),
+            ("seed", pa.int32()),
+            ("dial", pa.float64()),
+            ("query_id", pa.dictionary(pa.int32(), pa.string())),
+            ("model", pa.dictionary(pa.int32(), pa.string())),
+            ("propensity", pa.float32()),
+        ]
+    )
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def __enter__(self) -> Self:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle, self._scratch = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.", suffix=".part")
+        os.close(handle)
+        self._writer = pq.ParquetWriter(self._scratch, self.SCHEMA, compression="zstd")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+        if kind is None:
+            os.replace(self._scratch, self.path)
+        else:
+            os.unlink(self._scratch)
+
+    def add(self, trace: str, test: Trace, made: Evaluation) -> None:
+        """Append the decisions that an evaluation made on the test queries of a trace."""
+        n_dials, n = made.arms.shape
+        rows = np.arange(n_dials * n, dtype=np.int32)
+        one = pa.array(np.zeros(n_dials * n, dtype=np.int32))
+        columns = [
+            pa.DictionaryArray.from_arrays(one, pa.array([trace])),
+            pa.DictionaryArray.from_arrays(one, pa.array([made.router])),
+            pa.array(np.full(n_dials * n, made.seed, dtype=np.int32)),
+            pa.array(np.repeat(np.asarray(DIALS), n)),
+            pa.DictionaryArray.from_arrays(pa.array(rows % n), pa.array(test.query_ids)),
+            pa.DictionaryArray.from_arrays(pa.array(made.arms.ravel().astype(np.int32)), pa.array(test.arms)),
+            pa.array(made.propensities.ravel().astype(np.float32)),
+        ]
+        self._writer.write_table(pa.table(columns, schema=self.SCHEMA))

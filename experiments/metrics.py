@@ -1,0 +1,126 @@
+"""What a router is worth: its cost/quality curve, the area under it, and what it adds over blind mixing.
+
+Shapes: ``D`` dials, ``n`` queries, ``...`` any leading axes (bootstrap replicates), over which every function
+is vectorised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Frontier:
+    """Mean cost and mean score at each dial, and the fixed arms that bound the comparison.
+
+    Attributes:
+        cost: ``(..., D)`` mean dollars a query.
+        score: ``(..., D)`` mean score.
+        cheapest_cost: ``(...,)`` mean cost of the cheapest fixed arm, the left end ``c_lo``.
+        cheapest_score: ``(...,)`` its mean score, where every curve starts.
+        best_cost: ``(...,)`` mean cost of the best single arm, the right end ``c_hi``.
+    """
+
+    cost: Array
+    score: Array
+    cheapest_cost: Array
+    cheapest_score: Array
+    best_cost: Array
+
+    @property
+    def aiq(self) -> Array:
+        """Average improvement in quality ``(...,)``, see :func:`aiq`."""
+        return aiq(*curve(self.cost, self.score, self.cheapest_cost, self.cheapest_score), *self.span)
+
+    @property
+    def span(self) -> tuple[Array, Array]:
+        """``c_lo`` and ``c_hi``, each ``(...,)``."""
+        return self.cheapest_cost, self.best_cost
+
+
+def curve(cost: Array, score: Array, anchor_cost: Array, anchor_score: Array) -> tuple[Array, Array]:
+    """The points of a router in order of cost, with the cheapest fixed arm, which anyone can choose, among them.
+
+    No hull is taken: a hull over test points picks the lucky ones and flatters (DESIGN section 5).
+
+    Args:
+        cost: ``(..., D)``.
+        score: ``(..., D)``.
+        anchor_cost: ``(...,)`` mean cost of the cheapest fixed arm.
+        anchor_score: ``(...,)`` its mean score.
+
+    Returns:
+        Costs and scores, each ``(..., D + 1)``.
+
+    Example:
+        >>> cost, score = curve(np.array([3.0, 2.0]), np.array([0.9, 0.7]), np.array(1.0), np.array(0.5))
+        >>> cost.tolist(), score.tolist()
+        ([1.0, 2.0, 3.0], [0.5, 0.7, 0.9])
+    """
+    cost = np.concatenate([np.asarray(anchor_cost)[..., None], cost], axis=-1)
+    score = np.concatenate([np.asarray(anchor_score)[..., None], score], axis=-1)
+    # Points of equal cost by rising score, so that the flat end past the last point starts from the better.
+    order = np.lexsort((score, cost), axis=-1)
+    return np.take_along_axis(cost, order, axis=-1), np.take_along_axis(score, order, axis=-1)
+
+
+def aiq(cost: Array, score: Array, low: Array | float, high: Array | float) -> Array:
+    """Average improvement in quality: the mean height of a curve between two costs.
+
+    ``AIQ = 1 / (c_hi - c_lo) * integral of score(c) dc over [c_lo, c_hi]``, with ``score(c)`` linear between
+    the points and flat beyond them. RouterBench (arXiv 2403.12031, section 3), without its hull, over the range
+    from the cheapest fixed arm to the best single one instead of each router's own.
+
+    Args:
+        cost: ``(..., m)`` ascending along the last axis.
+        score: ``(..., m)``.
+        low: ``(...,)`` the left end ``c_lo``.
+        high: ``(...,)`` the right end ``c_hi``.
+
+    Returns:
+        ``(...,)``; NaN where the range is empty (the best single arm is the cheapest) or a cost is not known.
+
+    Example:
+        >>> float(aiq(np.array([0.0, 2.0]), np.array([0.0, 1.0]), 0.0, 4.0))
+        0.75
+    """
+    low, high = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+    clipped = np.clip(cost, low[..., None], high[..., None])
+    left, right = clipped[..., :-1], clipped[..., 1:]
+    rise, run = np.diff(score, axis=-1), np.diff(cost, axis=-1)
+    slope = np.divide(rise, run, out=np.zeros_like(rise), where=run > 0)
+    middle = score[..., :-1] + slope * ((left + right) / 2 - cost[..., :-1])
+    area = (
+        ((right - left) * middle).sum(axis=-1)
+        + (clipped[..., 0] - low) * score[..., 0]
+        + (high - clipped[..., -1]) * score[..., -1]
+    )
+    width = high - low
+    mean: Array = np.divide(area, width, out=np.full(np.shape(area), np.nan), where=width > 0)
+    return mean
+
+
+def mean_over(weights: NDArray[Any], values: NDArray[Any]) -> Array:
+    """Weighted means of the rows of ``values``.
+
+    Args:
+        weights: ``(B, n)`` how often each query counts in each replicate.
+        values: ``(D, n)``.
+
+    Returns:
+        ``(B, D)``; NaN where a value is not known, or where a replicate holds none of these queries.
+
+    Example:
+        >>> mean_over(np.array([[1, 1], [2, 0]]), np.array([[0.0, 1.0]])).tolist()
+        [[0.5], [0.0]]
+    """
+    total = weights.sum(axis=1, dtype=np.float64)[:, None]
+    sums = np.asarray(weights, dtype=np.float64) @ np.asarray(values, dtype=np.float64).T
+    means: Array = np.divide(sums, total, out=np.full(sums.shape, np.nan), where=total > 0)
+    return means

@@ -1,0 +1,140 @@
+"""The picture of a comparison: what a request costs against how good the answers are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from env.errors import MissingExtra
+from experiments.baselines import ORACLE, fixed_name
+from experiments.compare import PLACEBO, ZERO, Array, Entry, Report
+from experiments.report import title
+from experiments.train import Feedback
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, which people with any common colour blindness can tell apart, without its yellow, which
+# is lost on white. Black and grey are kept for the references. After six routers the dashes change.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+_DASHES = ("-", "--", "-.")
+_ZERO_STYLE = {
+    "color": "black",
+    "linewidth": 1.4,
+    "linestyle": (0, (4, 2)),
+    "zorder": 5,
+    "label": "zero (blind mixing)",
+}
+_PER_THOUSAND = 1000
+_FORMATS = ("png", "svg", "pdf")
+
+
+def frontier(report: Report) -> Figure:
+    """Cost (US dollars per 1,000 requests, logarithmic) against mean score of everything in a report.
+
+    Fixed arms are labelled points, the zero router a dashed black line, routers coloured curves through their dials
+    with the 95 % interval of the score as a band, the oracle a dotted grey line, routers told nothing crosses.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtra("drawing a comparison", "train") from error
+    figure = Figure(figsize=(9.5, 5.4), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    with_cost = any(np.isfinite(entry.cost).all() and entry.cost.max() > 0 for entry in report.entries)
+    if with_cost:
+        _draw_curves(axes, report)
+    else:
+        _draw_scores(axes, report)
+    axes.set_title(title(report), fontsize=11)
+    return figure
+
+
+def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
+    """Write a figure as PNG, SVG and PDF.
+
+    Returns:
+        The files, PNG first.
+    """
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    files = [target / f"{name}.{kind}" for kind in _FORMATS]
+    for file in files:
+        # Without a date the same comparison gives the same file.
+        stamp: dict[str, Any] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+        figure.savefig(file, metadata=stamp[file.suffix[1:]])
+    return files
+
+
+def _draw_curves(axes: Any, report: Report) -> None:
+    axes.set_xscale("log")
+    arms = [entry for entry in report.entries if entry.router.startswith(fixed_name(""))]
+    for entry in arms:
+        _draw_arm(axes, entry)
+    zero, oracle = report.entry(ZERO), report.entry(ORACLE)
+    if oracle is not None:
+        axes.plot(*_smooth(oracle.cost, oracle.score), ":", color="0.55", linewidth=1.4, label="oracle (ceiling)")
+    if zero is not None:
+        axes.plot(*_smooth(zero.cost, zero.score), **_ZERO_STYLE)
+    learned = [entry for entry in report.entries if entry.feedback not in (None, Feedback.NONE)]
+    learned = [entry for entry in learned if entry.router not in (ZERO, PLACEBO)]
+    for number, entry in enumerate(learned):
+        turn, colour = divmod(number, len(_COLOURS))
+        style = {"color": _COLOURS[colour], "linestyle": _DASHES[turn % len(_DASHES)], "linewidth": 1.4}
+        cost, low = _smooth(entry.cost, entry.band[0])
+        axes.fill_between(cost, low, _smooth(entry.cost, entry.band[1])[1], color=_COLOURS[colour], alpha=0.07, lw=0)
+        axes.plot(*_smooth(entry.cost, entry.score), **style, zorder=4)
+        points = {"marker": _MARKERS[colour], "markersize": 3.5, "linestyle": "none", "color": _COLOURS[colour]}
+        axes.plot(entry.cost * _PER_THOUSAND, entry.score, **points, zorder=5)
+        axes.plot([], [], **{**points, **style}, label=entry.router)
+    for entry in report.entries:
+        if entry.feedback is Feedback.NONE:
+            cost, score = entry.cost.mean() * _PER_THOUSAND, entry.score.mean()
+            axes.plot([cost], [score], "x", color="black", markersize=7, label=entry.router, zorder=5)
+    left, right = axes.get_xlim()
+    axes.set_xlim(left, right * 1.6)  # room for the label of the dearest arm
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("mean cost (US dollars per 1,000 requests, log scale)")
+    axes.set_ylabel("mean score on test queries (0 to 1)")
+    axes.grid(alpha=0.25, linewidth=0.5)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=8, frameon=False)
+
+
+def _draw_arm(axes: Any, entry: Entry) -> None:
+    cost, score = entry.cost[0] * _PER_THOUSAND, entry.score[0]
+    axes.plot([cost], [score], marker="o", color="0.35", markersize=5.5, linestyle="none", zorder=6)
+    name = entry.router.removeprefix(fixed_name("")).rpartition("/")[2]
+    axes.annotate(name, (cost, score), xytext=(5, -9), textcoords="offset points", fontsize=6.5, color="0.2", zorder=7)
+
+
+def _smooth(cost: Array, height: Array) -> tuple[Array, Array]:
+    """A curve in dollars per 1,000, with points added between the dials.
+
+    Between two dials one can mix, and a mixture is a straight line in dollars, so a bent one on this axis. It is
+    also what AIQ measures.
+    """
+    order = np.argsort(cost, kind="stable")
+    cost, height = cost[order], height[order]
+    if cost[0] <= 0:
+        return cost * _PER_THOUSAND, height
+    between = np.geomspace(cost[0], cost[-1], 200)
+    at = np.union1d(between, cost)
+    return at * _PER_THOUSAND, np.interp(at, cost, height)
+
+
+def _draw_scores(axes: Any, report: Report) -> None:
+    """Without costs there is no frontier: the scores at dial 1 with their intervals."""
+    entries = sorted(report.entries, key=lambda entry: entry.score[-1])
+    heights = np.arange(len(entries))
+    score = np.array([entry.score[-1] for entry in entries])
+    low, high = (np.array([entry.band[side, -1] for entry in entries]) for side in (0, 1))
+    axes.errorbar(score, heights, xerr=[score - low, high - score], fmt="o", color=_COLOURS[0], markersize=4, capsize=2)
+    axes.set_yticks(heights, [entry.router for entry in entries], fontsize=7)
+    axes.set_xlabel("mean score on test queries (0 to 1), 95 % interval; the trace has no costs")
+    axes.grid(alpha=0.25, linewidth=0.5)

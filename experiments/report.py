@@ -1,0 +1,212 @@
+"""What a comparison says, for people (a table) and for programs (JSON rows)."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from experiments.baselines import BEST_SINGLE, CHEAPEST, ORACLE, fixed_name
+from experiments.bootstrap import Estimate
+from experiments.compare import PLACEBO, ZERO, Entry, Report
+
+_REFERENCES = (ZERO, PLACEBO, "random")
+_PER_THOUSAND = 1000
+# Terminals narrower than these leave out what is said in more detail elsewhere.
+_MEDIUM, _WIDE = 112, 142
+
+
+def verdict(entry: Entry) -> str:
+    """In words, whether a router is worth having; empty for what is not a router or is itself the reference.
+
+    The test is whether the paired interval of the difference lies above 0: on the area under the curve, or on
+    the score at dial 1 where the trace has no costs.
+
+    Example:
+        >>> import numpy as np
+        >>> from experiments.train import Feedback
+        >>> gains = {"delta_aiq_zero": Estimate(0.02, 0.01, 0.03), "delta_aiq_placebo": Estimate(0.02, -0.01, 0.05)}
+        >>> none = np.zeros(0)
+        >>> verdict(Entry("knn", Feedback.FULL, {}, gains, none, none, none))
+        'beats zero only'
+    """
+    over_zero = _gain(entry, ZERO)
+    if entry.feedback is None or entry.router in _REFERENCES or over_zero is None:
+        return ""
+    if over_zero.below_zero:
+        return "worse than zero"
+    if not over_zero.above_zero:
+        return "does not beat zero"
+    over_placebo = _gain(entry, PLACEBO)
+    if over_placebo is None:
+        return "beats zero"
+    return "beats zero, placebo" if over_placebo.above_zero else "beats zero only"
+
+
+def _gain(entry: Entry, reference: str) -> Estimate | None:
+    return entry.pooled.get(f"delta_aiq_{reference}", entry.pooled.get(f"delta_score_{reference}"))
+
+
+def table(report: Report, *, width: int = 160) -> Table:
+    """The comparison of one trace as a table: routers by AIQ, then the fixed arms, then the ceiling.
+
+    Args:
+        report: of one trace.
+        width: columns of the terminal; a narrow one leaves out columns.
+    """
+    with_cost = any("aiq" in entry.pooled for entry in report.entries)
+    columns = [column for column in _COLUMNS if width >= column.from_width]
+    shown = Table(
+        title=title(report),
+        title_justify="left",
+        caption=_caption(report, with_cost),
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    for column in columns:
+        head = column.head if with_cost else column.head.replace("AIQ", "score")
+        shown.add_column(head, justify="right" if column.number else "left", no_wrap=True, max_width=30)
+    for section in _sections(report):
+        for entry in section:
+            shown.add_row(*(column.cell(entry) for column in columns))
+        shown.add_section()
+    return shown
+
+
+def title(report: Report) -> str:
+    """One line about the data behind a report."""
+    size = f"{report.summary['queries']} queries x {report.summary['arms']} models"
+    seeds = "1 seed" if len(report.seeds) == 1 else f"{len(report.seeds)} seeds"
+    return f"{report.trace}: {size}, {seeds}, {report.n_test[0]} test queries each"
+
+
+def _sections(report: Report) -> list[list[Entry]]:
+    def height(entry: Entry) -> float:
+        found = entry.pooled.get("aiq", entry.pooled["score_at_dial_1"])
+        return -found.value
+
+    routers = [entry for entry in report.entries if entry.feedback is not None]
+    fixed = [entry for entry in report.entries if entry.feedback is None and entry.router != ORACLE]
+    ends = (BEST_SINGLE, CHEAPEST)
+    fixed.sort(key=lambda entry: (entry.router not in ends, height(entry)))
+    oracle = [entry for entry in report.entries if entry.router == ORACLE]
+    return [part for part in (sorted(routers, key=height), fixed, oracle) if part]
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    head: str
+    cell: Callable[[Entry], str | Text]
+    number: bool = True
+    from_width: int = 0
+
+
+def _name(entry: Entry) -> str:
+    """The name; of a model, what follows its vendor."""
+    prefix = fixed_name("")
+    is_arm = entry.router.startswith(prefix)
+    return prefix + entry.router.removeprefix(prefix).rpartition("/")[2] if is_arm else entry.router
+
+
+def _height(entry: Entry) -> str:
+    return _figure(entry.pooled.get("aiq", entry.pooled["score_at_dial_1"]), "")
+
+
+def _over_zero(entry: Entry) -> str:
+    return "-" if entry.router == ZERO else _figure(_gain(entry, ZERO), "+")
+
+
+def _said(entry: Entry) -> Text:
+    said = verdict(entry)
+    style = "green" if said.startswith("beats") else "yellow" if said else "dim"
+    return Text("ceiling" if entry.router == ORACLE else said, style=style)
+
+
+def _pooled(metric: str, form: str, scale: float = 1.0) -> Callable[[Entry], str]:
+    def cell(entry: Entry) -> str:
+        found = entry.pooled.get(metric)
+        return "-" if found is None else _short(found.value * scale, form)
+
+    return cell
+
+
+def _figure(found: Estimate | None, sign: str) -> str:
+    if found is None:
+        return "-"
+    shown = _short(found.value, f"{sign}.4f")
+    if found.low is None or found.high is None:
+        return shown
+    return f"{shown} [{_short(found.low, f'{sign}.3f')}, {_short(found.high, f'{sign}.3f')}]"
+
+
+def _short(value: float, form: str) -> str:
+    """A number without the zero before its point: scores are at most 1, and width is scarce.
+
+    Example:
+        >>> _short(0.8559, ".3f"), _short(-0.02, "+.3f"), _short(1.0, ".3f")
+        ('.856', '-.020', '1.000')
+    """
+    return re.sub(r"^([+-]?)0\.", r"\1.", format(value, form))
+
+
+_COLUMNS = (
+    _Column("router", _name, number=False),
+    _Column("told", lambda entry: "-" if entry.feedback is None else entry.feedback.value, False, _WIDE),
+    _Column("AIQ", _height, from_width=_MEDIUM),
+    _Column("over zero", _over_zero),
+    _Column("score\ndial .5", _pooled("score_at_dial_0.5", ".3f"), from_width=_WIDE),
+    _Column("$/1k\ndial .5", _pooled("cost_usd_at_dial_0.5", "#.3g", _PER_THOUSAND), from_width=_WIDE),
+    _Column("score\ndial 1", _pooled("score_at_dial_1", ".3f")),
+    _Column("$/1k\ndial 1", _pooled("cost_usd_at_dial_1", "#.3g", _PER_THOUSAND)),
+    _Column("fit\ns", _pooled("fit_s", ".2f"), from_width=_MEDIUM),
+    _Column("verdict", _said, number=False),
+)
+
+
+def _caption(report: Report, with_cost: bool) -> str:
+    lines = [
+        "AIQ: mean score over the range of costs from the cheapest arm to the best single arm; [95 % interval], "
+        "over prompts and seeds." if with_cost else "score at dial 1; [95 % interval], over prompts and seeds.",
+        "told: full = every model's outcome on the training queries; bandit = only that of the model it chose.",
+        "verdict: whether the interval of the paired difference from zero (and from the placebo) is above 0.",
+        *report.notes,
+        f"trace hash {report.trace_hash[:12]}",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def json_rows(reports: Sequence[Report]) -> list[dict[str, Any]]:
+    """Rows ``trace, router, seed, metric, value, low, high`` of all traces."""
+    return [row for report in reports for row in report.rows()]
+
+
+def write_text(text: str, path: str | Path) -> Path:
+    """Write a text file; it appears whole or not at all."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(scratch, 0o644)  # temporary files are born private; a report is not
+        os.replace(scratch, target)
+    except BaseException:
+        os.unlink(scratch)
+        raise
+    return target
+
+
+def write_json(value: Any, path: str | Path) -> Path:
+    """Write a value as JSON; NaN is refused, as JSON has none."""
+    return write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", path)

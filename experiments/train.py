@@ -1,0 +1,200 @@
+"""Training: from a trace and the name of a router to a policy, every choice made without the test part."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from env.arms import Arm
+from env.contexts import Contexts, Floats, Ints, Outcomes
+from env.errors import BadInput
+from env.features import Featuriser, default_featuriser
+from env.reward import Reward
+from env.trace import Trace
+from experiments.folds import Fold, contexts_of, featurised, fold
+from routers import make, router_class
+from routers.base import Estimator, Router, greedy, utility
+from routers.dial import choices_at, cost_weights, fit_dial
+from routers.policy import Policy
+
+DEFAULT_ROUTER = "ridge"
+
+
+class Feedback(StrEnum):
+    """What a router is told of a training query."""
+
+    FULL = "full"
+    """The outcome of every arm."""
+    BANDIT = "bandit"
+    """The outcome of the arm it chose, one query after another, each seen once."""
+    NONE = "none"
+    """Nothing: the router does not learn."""
+
+
+def train(
+    trace: Trace,
+    router: str = DEFAULT_ROUTER,
+    out: str | Path | None = None,
+    *,
+    seed: int = 0,
+    feedback: Feedback | None = None,
+    latency_weight: float = 0.0,
+    settings: Mapping[str, Any] | None = None,
+    featuriser: Featuriser | None = None,
+    arms: Sequence[Arm] = (),
+) -> Policy:
+    """Train a router on a trace and put a dial on it.
+
+    Args:
+        trace: recorded outcomes; training queries may have gaps, validation and test queries may not.
+        router: a name of ``routers.names()``.
+        out: folder for the bundle; not saved when not given.
+        seed: salts the split and the algorithm.
+        feedback: what the router learns from; by default everything recorded, if it can take that.
+        latency_weight: score points per second that the policy will trade for speed.
+        settings: keyword settings of the router.
+        featuriser: makes what the router sees; the default one when not given.
+        arms: tiers and prices of the trace's models, for the bundle; models not listed keep their name alone.
+
+    Raises:
+        BadInput: an unknown router or setting, or a trace that cannot be split.
+    """
+    maker = featuriser or default_featuriser()
+    router_class(router)  # before the features, which take longer than saying no
+    part = fold(featurised(trace, maker), seed)
+    policy = learn(part, router, maker, feedback=feedback, latency_weight=latency_weight, settings=settings, arms=arms)
+    if out is not None:
+        policy.save(out)
+    return policy
+
+
+def learn(
+    part: Fold,
+    router: str,
+    featuriser: Featuriser,
+    *,
+    feedback: Feedback | None = None,
+    latency_weight: float = 0.0,
+    settings: Mapping[str, Any] | None = None,
+    arms: Sequence[Arm] = (),
+) -> Policy:
+    """Train on a fold whose trace is featurised already; see :func:`train`."""
+    kind = router_class(router)
+    given = dict(settings or {})
+    if "seed" in inspect.signature(kind).parameters:
+        given.setdefault("seed", part.seed)
+    made = make(router, part.train.n_arms, featuriser.d, **given)
+    told = default_feedback(kind) if feedback is None else feedback
+    if told is Feedback.FULL:
+        made.fit(contexts_of(part.train, latency_weight=latency_weight), part.train.outcomes)
+    elif told is Feedback.BANDIT:
+        one_pass(made, part.train, latency_weight=latency_weight, seed=part.seed)
+    known = {arm.name: arm for arm in arms}
+    policy = Policy(
+        made,
+        tuple(known.get(name, Arm(name)) for name in part.train.arms),
+        featuriser,
+        Reward(latency_weight=latency_weight),
+    )
+    return _with_dial(policy, part, told)
+
+
+def default_feedback(kind: type[Router], *, online: bool = False) -> Feedback:
+    """What a kind of router learns from: everything recorded if it can, or with ``online`` its own choices first."""
+    able = kind.capabilities
+    if able.online and (online or not able.offline):
+        return Feedback.BANDIT
+    return Feedback.FULL if able.offline else Feedback.NONE
+
+
+def one_pass(router: Router, trace: Trace, *, latency_weight: float = 0.0, seed: int = 0) -> None:
+    """One pass over a trace in random order with bandit feedback: act, see the chosen arm's outcome, learn.
+
+    The price of a dollar is drawn anew for each query, from those that make a difference on this trace, so that
+    what is learned serves every setting of the dial. Arms that were not recorded on a query are masked there.
+
+    Raises:
+        Unsupported: the router does not learn online.
+    """
+    rng = np.random.default_rng([seed, len(trace)])
+    outcomes, observed = trace.outcomes, trace.observed
+    prices = rng.choice(cost_weights(outcomes), size=len(trace))
+    order = rng.permutation(np.flatnonzero(observed.any(axis=1)))
+    base = contexts_of(trace, latency_weight=latency_weight)
+    contexts = Contexts.of(
+        base.features,
+        base.n_arms,
+        cost_weight=prices,
+        latency_weight=latency_weight,
+        mask=observed,
+        task=base.task,
+    )
+    for row in order:
+        at = slice(int(row), int(row) + 1)
+        asked = contexts.take(at)
+        decision = router.act(asked, rng, explore=True)
+        router.update(asked, decision.arms, outcomes.take(at).at(decision.arms), decision.propensities)
+
+
+def _with_dial(policy: Policy, part: Fold, told: Feedback) -> Policy:
+    """The policy with a dial fitted on validation queries, and on the record what it reached there."""
+    outcomes = part.validation.outcomes
+    contexts = contexts_of(part.validation, latency_weight=policy.reward.latency_weight)
+    weights = cost_weights(outcomes) if told is not Feedback.NONE else np.zeros(1)
+    dial_map, frontier = fit_dial(_choices(policy.router, contexts, part.seed), outcomes, weights)
+    trained = Policy(policy.router, policy.arms, policy.featuriser, policy.reward, dial_map)
+    metrics = {
+        "trace": part.train.name,
+        "seed": part.seed,
+        "feedback": told.value,
+        "cheapest": part.train.arms[part.cheapest],
+        "best_single": part.train.arms[part.best_single],
+        "validation": {"queries": len(part.validation), "frontier": frontier, **_reached(trained, part)},
+    }
+    return Policy(trained.router, trained.arms, trained.featuriser, trained.reward, dial_map, metrics)
+
+
+def _choices(router: Router, contexts: Contexts, seed: int) -> Callable[[float], Ints]:
+    if isinstance(router, Estimator):
+        # Estimates do not depend on the price of money, so they are made once, not once a price.
+        estimates = router.predict(contexts)
+
+        def choose(asked: Contexts) -> Ints:
+            return greedy(utility(estimates, asked)).arms
+    else:
+
+        def choose(asked: Contexts) -> Ints:
+            return router.act(asked, np.random.default_rng(seed), explore=False).arms
+
+    return choices_at(choose, contexts)
+
+
+def _reached(policy: Policy, part: Fold) -> dict[str, float | None]:
+    """Mean score, cost and latency on validation queries at the default dial."""
+    rng = np.random.default_rng(part.seed)
+    decision = policy.decide(part.validation.queries, rng=rng, explore=False)
+    got: Outcomes = part.validation.outcomes.at(decision.arms)
+    return {name: _mean(getattr(got, name)) for name in ("score", "cost_usd", "latency_s")}
+
+
+def _mean(values: Floats) -> float | None:
+    seen = values[np.isfinite(values)]
+    return float(seen.mean(dtype=np.float64)) if len(seen) else None
+
+
+def check_routers(names: Sequence[str]) -> None:
+    """Refuse a list of routers that holds an unknown name or one name twice, before any work is done.
+
+    Raises:
+        BadInput: with the nearest known name.
+        MissingExtra: a router's optional packages are not installed.
+    """
+    for name in names:
+        router_class(name)
+        if list(names).count(name) > 1:
+            raise BadInput(f"router `{name}` is listed twice")

@@ -1,0 +1,143 @@
+"""A comparison tells what is true of the data, and every figure can be recomputed from its decisions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from env.errors import BadInput
+from env.features import Featuriser
+from env.trace import Trace
+from env.trace_io import from_rows
+from experiments.compare import Report, compare
+from experiments.report import json_rows, table, verdict
+from experiments.train import Feedback
+
+ROUTERS = ("random", "zero", "placebo", "best_per_task", "ucb1", "linucb", "ridge")
+
+
+@pytest.fixture(scope="module")
+def compared(trace: Trace, featuriser: Featuriser, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
+    decisions = tmp_path_factory.mktemp("compared") / "decisions.parquet"
+    return compare([trace], ROUTERS, seeds=2, decisions=decisions, featuriser=featuriser)[0], decisions
+
+
+def test_a_router_that_can_tell_the_tasks_apart_beats_zero(compared: tuple[Report, Path]) -> None:
+    entry = compared[0].entry("best_per_task")
+    assert entry is not None
+    assert verdict(entry) == "beats zero, placebo"
+    assert entry.pooled["delta_aiq_zero"].value > 0.03
+
+
+def test_routers_that_ignore_the_prompt_do_not_beat_zero(compared: tuple[Report, Path]) -> None:
+    for name in ("random", "ucb1"):
+        entry = compared[0].entry(name)
+        assert entry is not None and not entry.pooled["delta_aiq_zero"].above_zero
+
+
+def test_the_table_says_what_each_router_was_told(compared: tuple[Report, Path]) -> None:
+    told = {entry.router: entry.feedback for entry in compared[0].entries}
+    assert told["ridge"] is Feedback.FULL
+    assert told["linucb"] is told["ucb1"] is Feedback.BANDIT
+    assert told["random"] is Feedback.NONE
+    assert told["fixed:large"] is told["oracle"] is None
+
+
+def test_nothing_is_above_the_oracle(compared: tuple[Report, Path]) -> None:
+    aiq = {entry.router: entry.pooled["aiq"].value for entry in compared[0].entries}
+    assert max(aiq, key=lambda name: aiq[name]) == "oracle"
+
+
+def test_rows_are_complete(compared: tuple[Report, Path]) -> None:
+    rows = json_rows([compared[0]])
+    assert list(rows[0]) == ["trace", "router", "seed", "metric", "value", "low", "high"]
+    assert {row["seed"] for row in rows} == {None, 0, 1}
+    names = {row["router"] for row in rows}
+    assert {*ROUTERS, "fixed:small", "fixed:middle", "fixed:large", "best_single", "cheapest", "oracle"} <= names
+    assert all(row["low"] is None for row in rows if row["seed"] is not None)
+    pooled = [row for row in rows if row["metric"] == "aiq" and row["seed"] is None]
+    assert all(row["low"] <= row["value"] <= row["high"] for row in pooled)
+
+
+def test_every_figure_can_be_recomputed_from_the_decisions(compared: tuple[Report, Path], trace_file: Path) -> None:
+    recorded = pd.read_parquet(trace_file)[["query_id", "model", "score", "cost_usd"]]
+    decided = pd.read_parquet(compared[1]).astype({"model": str, "query_id": str, "router": str})
+    means = decided.merge(recorded, on=["query_id", "model"]).groupby(["router", "seed", "dial"])
+    points = means[["cost_usd", "score"]].mean()
+
+    def area(router: str, seed: int) -> float:
+        low, high = (points.loc[(name, seed, 1.0)] for name in ("cheapest", "best_single"))
+        both = pd.concat([points.loc[(router, seed)], low.to_frame().T]).sort_values(["cost_usd", "score"])
+        grid = np.linspace(low.cost_usd, high.cost_usd, 100_001)
+        return float(np.interp((grid[1:] + grid[:-1]) / 2, both.cost_usd, both.score).mean())
+
+    for row in json_rows([compared[0]]):
+        if row["metric"] == "aiq" and row["seed"] is not None:
+            assert row["value"] == pytest.approx(area(row["router"], row["seed"]), abs=1e-4), row
+        if row["metric"] == "score_at_dial_0.5" and row["seed"] is not None:
+            assert row["value"] == pytest.approx(points.loc[(row["router"], row["seed"], 0.5)].score, abs=1e-6)
+
+
+def test_decisions_hold_every_test_query_once_a_dial(compared: tuple[Report, Path]) -> None:
+    decided = pd.read_parquet(compared[1])
+    assert list(decided) == ["trace", "router", "seed", "dial", "query_id", "model", "propensity"]
+    sizes = decided.groupby(["router", "seed", "dial"], observed=True).query_id.nunique()
+    assert (sizes == compared[0].n_test[0]).all()
+    assert len(decided) == sizes.sum()
+    assert decided.propensity.between(0, 1, inclusive="right").all()
+
+
+def test_the_same_seeds_give_the_same_numbers(
+    compared: tuple[Report, Path], trace: Trace, featuriser: Featuriser
+) -> None:
+    again = compare([trace], ROUTERS, seeds=2, featuriser=featuriser)[0]
+
+    def timeless(report: Report) -> list[dict[str, object]]:
+        return [row for row in report.rows() if row["metric"] != "fit_s"]
+
+    assert timeless(again) == timeless(compared[0])
+
+
+def test_a_trace_without_costs_is_compared_on_quality_alone(costless_trace: Trace, featuriser: Featuriser) -> None:
+    report = compare([costless_trace], ("ridge",), seeds=1, featuriser=featuriser)[0]
+    entry = report.entry("ridge")
+    assert entry is not None and "aiq" not in entry.pooled
+    assert entry.pooled["delta_score_zero"].low is not None
+    assert any("costs are not recorded" in note for note in report.notes)
+    assert table(report).row_count > 0
+
+
+def test_when_the_best_arm_is_the_cheapest_the_report_says_so(featuriser: Featuriser) -> None:
+    rows = [
+        {"query_id": f"q{n}", "prompt": f"prompt {n}", "model": model, "score": score, "cost_usd": usd}
+        for n in range(60)
+        for model, score, usd in (("good", 0.9, 0.001), ("bad", 0.1, 0.01))
+    ]
+    report = compare([from_rows(rows)], ("ridge",), seeds=1, featuriser=featuriser)[0]
+    assert any("also the cheapest" in note for note in report.notes)
+    assert table(report).row_count > 0
+
+
+@pytest.mark.parametrize(
+    ("routers", "message"),
+    [
+        (("ridg",), "unknown router `ridg`; did you mean `ridge`?"),
+        (("ridge", "ridge"), "router `ridge` is listed twice"),
+    ],
+)
+def test_a_wrong_list_of_routers_is_refused(
+    trace: Trace, tmp_path: Path, routers: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(BadInput, match=message.replace("?", r"\?")):
+        compare([trace], routers, seeds=1, decisions=tmp_path / "decisions.parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_log_cannot_be_compared_on(trace: Trace, featuriser: Featuriser, tmp_path: Path) -> None:
+    rows = [{"query_id": f"q{n}", "prompt": f"p {n}", "model": "ab"[n % 2], "score": 1.0} for n in range(40)]
+    with pytest.raises(BadInput, match="no validation query has a score for all 2 models"):
+        compare([from_rows(rows)], ("ridge",), seeds=1, decisions=tmp_path / "d.parquet", featuriser=featuriser)
+    assert list(tmp_path.iterdir()) == []
