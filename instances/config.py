@@ -23,6 +23,8 @@ MODALITIES = ("text", "image", "audio")
 _NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._:+-]*$"  # fits in a header and in `pointsman/<policy>`, so no slash
+RESERVED_NAME = "pointsman"
+"""The model name that means "you choose"; no instance may have it."""
 _ENV_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
@@ -96,6 +98,13 @@ class InstanceConfig(_Settings):
     path: str | None = None
     """The model's files (``custom``, ``local``), relative to this configuration."""
 
+    @field_validator("name")
+    @classmethod
+    def _not_reserved(cls, name: str) -> str:
+        if name == RESERVED_NAME:
+            raise ValueError(f"`{name}` means the whole router; give the instance another name")
+        return name
+
     @field_validator("model_types")
     @classmethod
     def _known_modalities(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
@@ -146,6 +155,9 @@ class RuntimeConfig(_Settings):
     """Where decisions, attempts and feedback go: a SQLAlchemy URL."""
     synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
     """SQLite only. ``NORMAL`` survives a killed process, ``FULL`` a power cut too."""
+    store_prompts: Literal["full", "hashed", "none"] = "full"
+    """``full``: prompts and answers. ``hashed``: a keyed hash of the prompt only. ``none``: neither; the
+    features that the policy saw are always kept."""
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8321
 
@@ -258,9 +270,7 @@ def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
         "prompting": PromptingConfig,
     }
     parents = [part for part in location[:-1] if isinstance(part, str)]
-    return list(
-        models.get(parents[-1], RuntimeConfig).model_fields if parents else RuntimeConfig.model_fields
-    )
+    return list(models.get(parents[-1], RuntimeConfig).model_fields if parents else RuntimeConfig.model_fields)
 
 
 def _dotted(location: tuple[int | str, ...]) -> str:

@@ -108,6 +108,8 @@ class Judged:
     """A decision with what came of it, as learning wants it."""
 
     decision: DecisionRow
+    judgements: int
+    """Feedback it has had so far, replaced ones too."""
     answered_by: str | None
     cost_usd: float | None
     latency_s: float | None

@@ -133,9 +133,7 @@ def prepare(connection: Connection, where: str) -> bytes:
         ]
         connection.execute(insert(facts), rows)
         return bytes.fromhex(key)
-    known: dict[str, str] = {
-        key: value for key, value in connection.execute(select(facts.c.key, facts.c.value))
-    }
+    known: dict[str, str] = {key: value for key, value in connection.execute(select(facts.c.key, facts.c.value))}
     version = int(known["schema_version"])
     if version > SCHEMA_VERSION:
         raise BadInput(
@@ -145,7 +143,5 @@ def prepare(connection: Connection, where: str) -> bytes:
     for migrate in _MIGRATIONS[version - 1 :]:
         migrate(connection)
     if version < SCHEMA_VERSION:
-        connection.execute(
-            update(facts).where(facts.c.key == "schema_version").values(value=str(SCHEMA_VERSION))
-        )
+        connection.execute(update(facts).where(facts.c.key == "schema_version").values(value=str(SCHEMA_VERSION)))
     return bytes.fromhex(known["hash_key"])

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     create_engine,
     event,
+    func,
     insert,
     make_url,
     select,
@@ -68,14 +69,10 @@ class Store:
             raise
         self._writer = GroupWriter(self._engine)
 
-    async def write_decision(self, row: DecisionRow) -> None:
-        """Write a decision; returns when it is committed.
-
-        Raises:
-            StoreError: it is not.
-        """
+    def write_decision(self, row: DecisionRow) -> asyncio.Future[None]:
+        """Write a decision, starting now; the future is done when it is committed, or holds a ``StoreError``."""
         # Shielded: the upstream call may have been paid for already when its caller goes away.
-        await asyncio.shield(asyncio.wrap_future(self._insert(schema.decisions, _decision_values(row))))
+        return asyncio.shield(asyncio.wrap_future(self._insert(schema.decisions, _decision_values(row))))
 
     def write_attempt(self, row: AttemptRow) -> None:
         """Write an attempt soon; in order with everything else that is written."""
@@ -91,9 +88,7 @@ class Store:
 
     async def judged(self, request_id: str) -> Judged | None:
         """A decision and what came of it, or ``None`` when there is none."""
-        return await asyncio.wrap_future(
-            self._writer.submit(lambda connection: _judged(connection, request_id))
-        )
+        return await asyncio.wrap_future(self._writer.submit(lambda connection: _judged(connection, request_id)))
 
     async def flush(self) -> None:
         """Return when everything written so far is committed."""
@@ -138,9 +133,7 @@ def _engine(url: str, synchronous: str) -> Engine:
             raise BadInput("store: a SQLite URL must name a file, for example sqlite:///pointsman.db")
         # No pool for SQLite: opening a file is cheap, and an idle connection would hold the log open.
         engine = (
-            create_engine(
-                parsed, poolclass=NullPool, connect_args={"timeout": _LOCK_WAIT_S}, hide_parameters=True
-            )
+            create_engine(parsed, poolclass=NullPool, connect_args={"timeout": _LOCK_WAIT_S}, hide_parameters=True)
             if sqlite
             else create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
         )
@@ -199,16 +192,17 @@ def _judged(connection: Connection, request_id: str) -> Judged | None:
     ).first()
     values = found._asdict()
     row = DecisionRow(**{**values, "features": _features(values["features"])})
-    return Judged(row, *(answered or (None, None, None)))
+    judgements = connection.scalar(
+        select(func.count()).select_from(schema.feedback).where(schema.feedback.c.request_id == request_id)
+    )
+    return Judged(row, judgements or 0, *(answered or (None, None, None)))
 
 
 def _scores(connection: Connection) -> dict[str, tuple[float, str]]:
     """Mean score and the sources of every request that has feedback."""
     table = schema.feedback
     last: dict[str, dict[str, float]] = defaultdict(dict)
-    for row in connection.execute(
-        select(table.c.request_id, table.c.source, table.c.score).order_by(table.c.number)
-    ):
+    for row in connection.execute(select(table.c.request_id, table.c.source, table.c.score).order_by(table.c.number)):
         last[row.request_id][row.source] = row.score
     return {
         request_id: (sum(scores.values()) / len(scores), "+".join(sorted(scores)))

@@ -138,9 +138,7 @@ class OpenAICompatibleProvider(Provider):
         )
 
     @asynccontextmanager
-    async def _post(
-        self, request: ChatRequest, extra: Mapping[str, Any]
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _post(self, request: ChatRequest, extra: Mapping[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
         """POST the request; every way it can fail, also while the body is read, is a ``ProviderError``."""
         if self._session is None:
             raise self._error("is not started")

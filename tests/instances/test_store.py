@@ -144,7 +144,10 @@ async def test_one_bad_row_does_not_take_its_batch_with_it(store: Store) -> None
 
 
 async def test_a_cancelled_caller_does_not_unwrite_the_decision(store: Store) -> None:
-    writing = asyncio.create_task(store.write_decision(DECISION))
+    async def write() -> None:
+        await store.write_decision(DECISION)
+
+    writing = asyncio.create_task(write())
     await asyncio.sleep(0)
     writing.cancel()
     await asyncio.gather(writing, return_exceptions=True)
