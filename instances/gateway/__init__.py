@@ -1,0 +1,1 @@
+"""The gateway: the runtime behind the OpenAI API, over HTTP."""
