@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -52,3 +53,23 @@ def featuriser() -> Featuriser:
 def trace_file(trace: Trace, tmp_path: Path) -> Path:
     """The recorded world as a file."""
     return save_trace(trace, tmp_path / "recorded.parquet")
+
+
+@pytest.fixture(scope="session")
+def empty_record(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its tables and nothing in them; making one takes seconds, so it is made once."""
+    pytest.importorskip("mlflow", reason="the record needs the `mlflow` extra")
+    from experiments.tracking import connect
+
+    file = tmp_path_factory.mktemp("record") / "mlflow.db"
+    connect(f"sqlite:///{file}").search_experiments()
+    return file
+
+
+@pytest.fixture
+def record(empty_record: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URI of an empty MLflow record of this test's own, which the environment names."""
+    shutil.copy(empty_record, tmp_path / "mlflow.db")
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    return uri

@@ -1,0 +1,94 @@
+"""Runs in a real MLflow record on SQLite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from env.errors import PointsmanError
+from env.features import Featuriser
+from env.trace import Trace
+from experiments.compare import compare
+from experiments.train import train
+from routers.policy import Policy
+
+pytest.importorskip("mlflow", reason="tracking needs the `mlflow` extra")
+
+from experiments.tracking import EXPERIMENT, Tracker, connect, exists, speaking_plainly, tracking_uri
+
+
+def test_a_comparison_is_a_run_with_a_nested_run_for_each_router(
+    record: str, trace: Trace, featuriser: Featuriser, tmp_path: Path
+) -> None:
+    reports = compare([trace], ("random", "ridge"), seeds=2, featuriser=featuriser)
+    picture = tmp_path / "frontier.png"
+    picture.write_bytes(b"a picture")
+    run_id = Tracker(record).comparison(reports, [picture])
+
+    client = connect(record)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    assert set(runs) == {"compare recorded", "random on recorded", "ridge on recorded", "zero on recorded"}
+    outer, ridge = runs["compare recorded"], runs["ridge on recorded"]
+    assert outer.info.run_id == run_id
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    assert ridge.data.tags["mlflow.parentRunId"] == run_id
+    entry = reports[0].entry("ridge")
+    assert entry is not None
+    assert ridge.data.metrics["aiq"] == pytest.approx(entry.pooled["aiq"].value)
+    assert ridge.data.metrics["delta_aiq_zero_low"] == pytest.approx(entry.pooled["delta_aiq_zero"].low)
+    history = client.get_metric_history(ridge.info.run_id, "aiq_by_seed")
+    assert [point.step for point in history] == [0, 1]
+    assert ridge.data.params["feedback"] == "full"
+    assert {file.path for file in client.list_artifacts(run_id)} == {"frontier.png", "rows.json"}
+    dataset = outer.inputs.dataset_inputs[0].dataset
+    assert (dataset.name, dataset.digest) == ("recorded", trace.hash[:16])
+
+
+def test_the_logged_bundle_is_the_policy(record: str, trace: Trace, featuriser: Featuriser, tmp_path: Path) -> None:
+    policy = train(trace, "ridge", featuriser=featuriser)
+    run_id = Tracker(record).training(policy, trace)
+    client = connect(record)
+    folder = client.download_artifacts(run_id, "bundle", str(tmp_path))
+    assert sorted(file.name for file in Path(folder).iterdir()) == ["policy.json", "weights.safetensors"]
+    assert Policy.load(folder).version == policy.version
+    run = client.get_run(run_id)
+    assert run.data.tags["policy_version"] == policy.version
+    assert run.data.metrics["validation_score"] > 0.5
+    assert run.inputs.dataset_inputs[0].tags[0].value == "training"
+
+
+def test_a_run_whose_work_fails_is_marked_failed(record: str) -> None:
+    tracker = Tracker(record)
+    with pytest.raises(KeyboardInterrupt), tracker.run("interrupted") as run_id:
+        raise KeyboardInterrupt
+    assert tracker.client.get_run(run_id).info.status == "FAILED"
+
+
+def test_artifacts_lie_beside_the_database(record: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    tracker = Tracker(record)
+    with tracker.run("one") as run_id:
+        tracker.client.log_text(run_id, "hello", "note.txt")
+    assert list(elsewhere.iterdir()) == []
+    assert len(list((tmp_path / "mlruns").rglob("note.txt"))) == 1
+
+
+def test_looking_for_a_record_does_not_create_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert tracking_uri() == "sqlite:///mlflow.db"
+    assert not exists()
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    assert exists()
+
+
+def test_what_mlflow_raises_becomes_one_line(record: str) -> None:
+    client = connect(record)
+    with pytest.raises(PointsmanError) as raised, speaking_plainly():
+        client.get_run("0" * 32)
+    assert "\n" not in str(raised.value)
