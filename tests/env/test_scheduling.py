@@ -99,9 +99,7 @@ def test_an_unknown_priority_names_the_nearest() -> None:
 
 @given(
     st.lists(
-        st.tuples(
-            st.sampled_from(["submit", "pop", "cancel", "expire"]), st.integers(0, 3), st.integers(0, 9)
-        ),
+        st.tuples(st.sampled_from(["submit", "pop", "cancel", "expire"]), st.integers(0, 3), st.integers(0, 9)),
         max_size=60,
     )
 )
@@ -116,9 +114,7 @@ def test_every_ticket_ends_exactly_once(steps: list[tuple[str, int, int]]) -> No
         if step == "submit":
             try:
                 deadline = now + amount if amount % 2 else None
-                tickets.append(
-                    queue.submit(len(tickets), now, priority=Priority(priority), deadline=deadline)
-                )
+                tickets.append(queue.submit(len(tickets), now, priority=Priority(priority), deadline=deadline))
             except QueueFull:
                 assert len(queue) == 8
         elif step == "pop":
