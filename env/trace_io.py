@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
-import tempfile
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import pyarrow.json
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from env.contexts import Bools, Floats, Ints, Objects
+from env.contexts import Floats, Ints, Objects
 from env.errors import BadInput
 from env.trace import Trace
+from env.trace_checks import TableChecker
 
 REQUIRED = (
     "query_id", "task", "prompt", "model", "score", "input_tokens", "output_tokens", "cost_usd", "latency_s",
@@ -30,7 +32,25 @@ OPTIONAL_PER_QUERY = (
 OPTIONAL_PER_CELL = (
     "propensity", "available", "queue_wait_s", "ttft_s", "feedback_source", "error", "response", "logprob", "imputed",
 )  # fmt: skip
-_NUMBERS = ("score", "input_tokens", "output_tokens", "cost_usd", "latency_s")
+_COUNTED = (np.inf, "it must be finite and 0 or more, null where not recorded")
+# The numbers of a row: the highest that is possible, and the rule as an error states it.
+_RULES = {
+    "score": (1.0, "a score is in [0, 1], null where not recorded"),
+    "input_tokens": _COUNTED,
+    "output_tokens": _COUNTED,
+    "cost_usd": _COUNTED,
+    "latency_s": _COUNTED,
+}
+# Read as text, whatever they look like, from files that do not say what is text.
+_TEXTS = (
+    "query_id", "task", "prompt", "model", "split", "prompt_hash", "agent", "node", "parent", "policy_version",
+    "featuriser", "feedback_source", "error", "response",
+)  # fmt: skip
+# Repeated texts, which Parquet stores once and need not be unpacked to be compared.
+_REPEATED = ["query_id", "task", "prompt", "model"]
+_ARMS_KEY = b"pointsman.arms"
+# No row may be larger than this, so it is far more than the longest prompt.
+_BLOCK_BYTES = 64 << 20
 _PICKLES = (".pkl", ".pickle", ".joblib")
 
 
@@ -68,7 +88,8 @@ def read_table(path: Path) -> pa.Table:
     Raises:
         BadInput: no such file, empty, unreadable, or a pickle (which could run code when loaded).
     """
-    if path.suffix in _PICKLES:
+    suffix = path.suffix.lower()
+    if suffix in _PICKLES:
         raise BadInput(
             f"{path}: pickles can run code and are never loaded; convert it once: "
             f"python -c \"import pandas as pd; pd.read_pickle('{path.name}').to_parquet('{path.stem}.parquet')\""
@@ -77,17 +98,38 @@ def read_table(path: Path) -> pa.Table:
         raise BadInput(f"{path}: no such file")
     if path.stat().st_size == 0:
         raise BadInput(f"{path}: the file is empty")
-    readers = {
-        ".parquet": lambda: pq.read_table(path),
-        ".csv": lambda: pyarrow.csv.read_csv(path),
-        ".jsonl": lambda: pyarrow.json.read_json(path),
-    }
-    if path.suffix not in readers:
+    readers = {".parquet": _read_parquet, ".csv": _read_csv, ".jsonl": _read_jsonl}
+    if suffix not in readers:
         raise BadInput(f"{path}: unknown kind of file `{path.suffix}`; a trace is .parquet, .csv or .jsonl")
     try:
-        return readers[path.suffix]()
+        return readers[suffix](path)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise BadInput(f"{path}: not a readable {path.suffix[1:]} file: {str(error).splitlines()[0]}") from error
+        raise BadInput(f"{path}: not a readable {suffix[1:]} file: {str(error).splitlines()[0]}") from error
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    return pq.read_table(path, read_dictionary=_REPEATED, partitioning=None)
+
+
+def _read_csv(path: Path) -> pa.Table:
+    # Text stays text: the query 007 is not the query 7, and a prompt may be a number.
+    table = pyarrow.csv.read_csv(
+        path,
+        read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES),
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+        convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(_TEXTS, pa.string())),
+    )
+    for column in {*_TEXTS} & {*table.column_names}:
+        if table.column_names.count(column) == 1:
+            # CSV cannot tell an empty text from none.
+            empty = pc.equal(table[column], "")
+            text = pc.if_else(empty, pa.scalar(None, pa.string()), table[column])
+            table = table.set_column(table.column_names.index(column), column, text)
+    return table
+
+
+def _read_jsonl(path: Path) -> pa.Table:
+    return pyarrow.json.read_json(path, read_options=pyarrow.json.ReadOptions(block_size=_BLOCK_BYTES))
 
 
 def from_rows(rows: Iterable[Mapping[str, Any]], name: str = "trace") -> Trace:
@@ -109,47 +151,48 @@ def table_of(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
 
 def from_table(table: pa.Table, name: str, where: str) -> Trace:
     """Check a long table and make it dense; ``where`` names it in errors."""
-    missing = [column for column in REQUIRED if column not in table.column_names]
-    if missing:
-        raise BadInput(
-            f"{where}: row 0 (header): column `{missing[0]}` is missing; a trace has {', '.join(REQUIRED)} "
-            "(values may be null), and `pointsman trace import --map` renames columns"
-        )
-    if table.num_rows == 0:
-        raise BadInput(f"{where}: the file holds no rows")
-    check = _Checker(table, where)
-    values = {column: check.number(column) for column in _NUMBERS}
-    if "propensity" in table.column_names:
-        check.propensity()
-    keep, skipped = check.first_attempts()
-    query, query_ids, first = _codes(table["query_id"], keep)
-    arm, arms, _ = _codes(table["model"], keep)
-    check.unique(query, arm, len(arms), keep)
-    check.one_prompt_per_query(query, first, keep)
-    shape = (len(query_ids), len(arms))
+    check = TableChecker(table, where)
+    check.columns(REQUIRED)
+    query_ids, models = check.key("query_id"), check.key("model")
+    prompts = check.text("prompt", "; a chat becomes one by `pointsman.render(messages)`")
+    values = {column: check.number(column, 0, *_RULES[column]) for column in _RULES}
+    if check.has("propensity"):
+        least = float(np.nextafter(0, 1))
+        check.number("propensity", least, 1, "the chosen arm's probability is in (0, 1]")
+    attempts = check.attempts()
+    query, _, first = _codes(query_ids)
+    check.unique(query, _codes(models)[0], attempts)
+    check.one_prompt_per_query(prompts, query, first)
+    keep = np.flatnonzero(attempts == 0)
+    kept = pa.array(keep)
+    query, ids, first = _codes(query_ids.take(kept))
+    arm, arms, _ = _codes(models.take(kept), before=_stored_arms(table))
+    rows, shape = keep[first], (len(ids), len(arms))
 
     def dense(column: NDArray[np.float64]) -> Floats:
         cells = np.full(shape, np.nan, dtype=np.float32)
         cells[query, arm] = column[keep]
         return cells
 
-    def cells_of(column: str) -> Objects:
+    def per_cell(column: str) -> Objects:
         cells = np.full(shape, None, dtype=object)
-        cells[query, arm] = _objects(table[column])[keep]
+        cells[query, arm] = _objects(table[column].take(kept))
         return cells
 
-    rows = np.flatnonzero(keep)[first]
-    features, featuriser = _features(table, rows, where)
-    prompts = _objects(table["prompt"])[rows]
-    if features is None and any(prompt is None for prompt in prompts):
-        row = int(rows[[prompt is None for prompt in prompts].index(True)])
-        raise BadInput(f"{where}: row {row + 1}: column prompt: null, and there are no features in its place")
+    def per_query(column: pa.ChunkedArray) -> Objects:
+        return _objects(column.take(pa.array(rows)))
+
+    features, featuriser = check.features(rows)
+    texts = per_query(prompts)
+    if features is None and any(prompt is None for prompt in texts):
+        row = int(rows[[prompt is None for prompt in texts].index(True)])
+        check.fail(row, "prompt", "null, and there are no features in its place")
     return Trace(
         name=name,
-        query_ids=query_ids,
-        prompts=prompts,
-        tasks=_objects(table["task"])[rows],
-        arms=tuple(str(model) for model in arms),
+        query_ids=ids,
+        prompts=texts,
+        tasks=per_query(check.text("task", "; a task is a label")),
+        arms=tuple(arms),
         score=dense(values["score"]),
         cost_usd=dense(values["cost_usd"]),
         latency_s=dense(values["latency_s"]),
@@ -157,126 +200,79 @@ def from_table(table: pa.Table, name: str, where: str) -> Trace:
         output_tokens=dense(values["output_tokens"]),
         features=features,
         featuriser=featuriser,
-        query_columns={c: _objects(table[c])[rows] for c in OPTIONAL_PER_QUERY if c in table.column_names},
-        cell_columns={c: cells_of(c) for c in OPTIONAL_PER_CELL if c in table.column_names},
-        skipped_attempts=skipped,
+        query_columns={c: per_query(table[c]) for c in OPTIONAL_PER_QUERY if check.has(c)},
+        cell_columns={c: per_cell(c) for c in OPTIONAL_PER_CELL if check.has(c)},
+        skipped_attempts=len(attempts) - len(keep),
     )
 
 
-class _Checker:
-    """Checks of the raw columns; each failure names the first row (from 1) and the column that are wrong."""
+def _codes(column: pa.ChunkedArray, before: Sequence[str] = ()) -> tuple[Ints, Objects, Ints]:
+    """Codes of a dictionary-encoded column in order of first appearance, their values, and their first rows.
 
-    def __init__(self, table: pa.Table, where: str) -> None:
-        self.table, self.where = table, where
-        for column in ("query_id", "model"):
-            if table[column].null_count:
-                self.fail(int(np.flatnonzero(table[column].is_null().to_numpy())[0]), column, "null")
-
-    def fail(self, row: int, column: str, what: str) -> None:
-        raise BadInput(f"{self.where}: row {row + 1}: column {column}: {what}")
-
-    def number(self, column: str) -> NDArray[np.float64]:
-        raw = self.table[column]
-        if pa.types.is_string(raw.type) or pa.types.is_nested(raw.type):
-            row = int(np.flatnonzero(~raw.is_null().to_numpy())[0]) if raw.null_count < len(raw) else 0
-            self.fail(row, column, f"{raw[row].as_py()!r} is not a number")
-        # NaN is the one spelling of "not observed" in memory; Parquet nulls become it here.
-        numbers = np.asarray(raw.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
-        upper = 1.0 if column == "score" else np.inf
-        wrong = np.isinf(numbers) | (numbers < 0) | (numbers > upper)
-        if wrong.any():
-            row = int(np.flatnonzero(wrong)[0])
-            rule = "a score is in [0, 1]" if column == "score" else "it must be finite and 0 or more"
-            self.fail(row, column, f"{numbers[row]:g}; {rule}, null where not recorded")
-        return numbers
-
-    def propensity(self) -> None:
-        numbers = self.table["propensity"].cast(pa.float64()).to_numpy(zero_copy_only=False)
-        wrong = (numbers <= 0) | (numbers > 1)
-        if wrong.any():
-            row = int(np.flatnonzero(wrong)[0])
-            self.fail(row, "propensity", f"{numbers[row]:g}; the chosen arm's probability is in (0, 1]")
-
-    def first_attempts(self) -> tuple[Bools, int]:
-        if "attempt" not in self.table.column_names:
-            return np.ones(self.table.num_rows, dtype=bool), 0
-        attempt = pc.fill_null(self.table["attempt"].cast(pa.int64()), 0).to_numpy()
-        return attempt == 0, int((attempt != 0).sum())
-
-    def unique(self, query: Ints, arm: Ints, n_arms: int, keep: Bools) -> None:
-        key = query * n_arms + arm
-        order = np.argsort(key, kind="stable")
-        twice = order[1:][np.diff(key[order]) == 0]
-        if len(twice):
-            row = int(np.flatnonzero(keep)[twice.min()])
-            ids = f"query_id {self.table['query_id'][row]}, model {self.table['model'][row]}"
-            self.fail(row, "query_id, model", f"a second row for {ids}; number repeats in column `attempt`")
-
-    def one_prompt_per_query(self, query: Ints, first: Ints, keep: Bools) -> None:
-        codes = self.table["prompt"].combine_chunks().dictionary_encode().indices
-        code = pc.fill_null(codes, -1).to_numpy(zero_copy_only=False)[keep]
-        other = np.flatnonzero(code != code[first][query])
-        if len(other):
-            row = int(np.flatnonzero(keep)[other[0]])
-            self.fail(row, "prompt", f"differs from an earlier prompt of query_id {self.table['query_id'][row]}")
+    Values named in ``before`` come before the others, in that order, whether they appear or not.
+    """
+    encoded = column.unify_dictionaries().combine_chunks()
+    raw = encoded.indices.to_numpy(zero_copy_only=False)
+    found, first = np.unique(raw, return_index=True)
+    order = np.argsort(first, kind="stable")
+    names = np.array(encoded.dictionary.to_pylist(), dtype=object)[found[order]]
+    values = [*before, *(name for name in names if name not in set(before))]
+    number = {name: code for code, name in enumerate(values)}
+    code_of = np.full(len(encoded.dictionary), -1, dtype=np.int64)
+    code_of[found[order]] = [number[name] for name in names]
+    return code_of[raw], np.array(values, dtype=object), first[order].astype(np.int64)
 
 
-def _codes(column: pa.ChunkedArray, keep: Bools) -> tuple[Ints, Objects, Ints]:
-    """Codes of the kept rows in order of first appearance, their values, and the first kept row of each."""
-    encoded = column.filter(pa.array(keep)).combine_chunks().dictionary_encode()
-    codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    values = np.array([str(value) for value in encoded.dictionary.to_pylist()], dtype=object)
-    return codes, values, np.unique(codes, return_index=True)[1].astype(np.int64)
-
-
-def _features(table: pa.Table, rows: Ints, where: str) -> tuple[Floats | None, str | None]:
-    if "features" not in table.column_names or table["features"].null_count == table.num_rows:
-        return None, None
-    lists = table["features"].take(pa.array(rows)).to_pylist()
-    widths = {len(row) for row in lists if row is not None}
-    if None in lists or len(widths) != 1:
-        raise BadInput(f"{where}: row 1: column features: every query needs as many features as the others")
-    names = set(table["featuriser"].to_pylist()) if "featuriser" in table.column_names else set()
-    if len(names) > 1:
-        raise BadInput(
-            f"{where}: row 1: column featuriser: {len(names)} featurisers in one trace; split it by featuriser"
-        )
-    return np.asarray(lists, dtype=np.float32), next(iter(names), None)
+def _stored_arms(table: pa.Table) -> list[str]:
+    """The arms that a saved trace had, in their order: gaps must not reorder the columns of a trace."""
+    metadata = table.schema.metadata or {}
+    return [str(arm) for arm in json.loads(metadata.get(_ARMS_KEY, b"[]"))]
 
 
 def _objects(column: pa.ChunkedArray) -> Objects:
     array = np.empty(len(column), dtype=object)
-    array[:] = column.to_pylist()
+    for row, value in enumerate(column.to_pylist()):
+        array[row] = value
     return array
 
 
 def to_table(trace: Trace) -> pa.Table:
-    """The long table of a trace: one row per cell where anything was recorded."""
-    recorded = np.isfinite(trace.score) | np.isfinite(trace.cost_usd)
-    if "error" in trace.cell_columns:
-        recorded |= trace.cell_columns["error"] != None  # noqa: E711 - elementwise on an object array
-    query, arm = np.nonzero(recorded)
+    """The long table of a trace: one row per cell where anything was recorded.
+
+    A query of which nothing was recorded at all has no row.
+    """
+    cells = [np.isfinite(getattr(trace, name)) for name in _RULES]
+    cells += [column != None for column in trace.cell_columns.values()]  # noqa: E711 - elementwise on an object array
+    query, arm = np.nonzero(np.any(cells, axis=0))
     columns: dict[str, Any] = {
-        "query_id": pa.array(trace.query_ids[query]),
+        "query_id": pa.array(trace.query_ids[query], pa.string()),
         "task": pa.array(trace.tasks[query], pa.string()),
         "prompt": pa.array(trace.prompts[query], pa.string()),
-        "model": pa.array(np.array(trace.arms, dtype=object)[arm]),
+        "model": pa.array(np.array(trace.arms, dtype=object)[arm], pa.string()),
     }
-    for name in _NUMBERS:
-        cells = getattr(trace, name)[query, arm]
-        columns[name] = pa.array(cells, pa.float32(), mask=np.isnan(cells))
+    for name in _RULES:
+        numbers = getattr(trace, name)[query, arm]
+        columns[name] = pa.array(numbers, pa.float32(), mask=np.isnan(numbers))
     for name, column in trace.query_columns.items():
         columns[name] = pa.array(column[query].tolist())
-    for name, cells in trace.cell_columns.items():
-        columns[name] = pa.array(cells[query, arm].tolist())
+    for name, column in trace.cell_columns.items():
+        columns[name] = pa.array(column[query, arm].tolist())
     if trace.features is not None:
         columns["features"] = pa.array(list(trace.features[query]), pa.list_(pa.float32()))
         columns["featuriser"] = pa.array([trace.featuriser] * len(query), pa.string())
-    return pa.table(columns)
+    return pa.table(columns).replace_schema_metadata({_ARMS_KEY: json.dumps(trace.arms)})
 
 
 def save_trace(trace: Trace, path: str | Path) -> Path:
-    """Write a trace as Parquet; the file appears whole or not at all."""
+    """Write a trace as Parquet; the file appears whole or not at all.
+
+    Example:
+        >>> import tempfile
+        >>> trace = from_rows([{"query_id": "q1", "prompt": "2 + 2?", "model": "smol", "score": 1.0}])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     load_trace(save_trace(trace, f"{folder}/mine.parquet"))
+        Trace('mine': 1 queries x 1 arms, 0.0% not observed)
+    """
     return write_table(to_table(trace), path)
 
 
@@ -284,12 +280,11 @@ def write_table(table: pa.Table, path: str | Path) -> Path:
     """Write a long table as Parquet through a temporary file beside it, so that Ctrl-C leaves no half file."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    os.close(handle)
+    scratch = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
     try:
         pq.write_table(table, scratch, compression="zstd", compression_level=19)
         os.replace(scratch, target)
     except BaseException:
-        os.unlink(scratch)
+        scratch.unlink(missing_ok=True)
         raise
     return target
