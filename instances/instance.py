@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -109,7 +110,9 @@ class LLMInstance:
         progress = _Progress()
         with self._recorded(attempt, progress):
             async with self._slot(attempt, progress):
-                completion = await self._provider.complete(_within(request, attempt))
+                limited, limit_s = self._within(request, attempt)
+                async with asyncio.timeout(limit_s):
+                    completion = await self._provider.complete(limited)
             self._answered(attempt, progress, completion)
             return completion
 
@@ -124,20 +127,28 @@ class LLMInstance:
         progress = _Progress()
         last: Delta | None = None
         with self._recorded(attempt, progress):
-            async with (
-                self._slot(attempt, progress),
-                aclosing(self._provider.stream(_within(request, attempt))) as deltas,
-            ):
-                async for delta in deltas:
-                    if delta.completion is not None:
-                        last = delta
-                        break
-                    yield delta
+            async with self._slot(attempt, progress):
+                limited, limit_s = self._within(request, attempt)
+                ends = asyncio.get_running_loop().time() + limit_s
+                async with aclosing(self._provider.stream(limited)) as deltas:
+                    # A limit on each piece, not around them all: pieces may be asked for by different tasks.
+                    while (delta := await _next_until(deltas, ends)) is not None:
+                        if delta.completion is not None:
+                            last = delta
+                            break
+                        yield delta
             if last is None or last.completion is None:
                 raise ProviderError(f"instance `{self.name}`: the stream ended before the answer did")
             self._answered(attempt, progress, last.completion)
         # Outside the slot: a caller that is slow to take the last piece holds nobody up.
         yield last
+
+    def _within(self, request: ChatRequest, attempt: Attempt) -> tuple[ChatRequest, float]:
+        """The request with no more time than the instance allows and its deadline leaves, and that time."""
+        limit_s = min(self.settings.timeout_s, request.timeout_s or self.settings.timeout_s)
+        if attempt.deadline is not None:
+            limit_s = min(limit_s, max(1e-3, attempt.deadline - time.monotonic()))
+        return replace(request, timeout_s=limit_s), limit_s
 
     @asynccontextmanager
     async def _slot(self, attempt: Attempt, progress: _Progress) -> AsyncIterator[None]:
@@ -156,7 +167,9 @@ class LLMInstance:
         except BaseException as error:
             latency_s = None if progress.granted is None else time.monotonic() - progress.granted
             failure = error
-            if isinstance(error, Exception) and not isinstance(error, PointsmanError):
+            if isinstance(error, TimeoutError):
+                failure = ProviderError(f"instance `{self.name}`: no answer in time", status=504)
+            elif isinstance(error, Exception) and not isinstance(error, PointsmanError):
                 _log.exception("%s: its provider broke its contract", self.name)
                 failure = ProviderError(f"instance `{self.name}`: {type(error).__name__}: {error}")
             self.recorder.failed(attempt, failure, latency_s, progress.queue_wait_s)
@@ -184,9 +197,6 @@ class LLMInstance:
                 self.healthy = False
 
 
-def _within(request: ChatRequest, attempt: Attempt) -> ChatRequest:
-    """The request with no more time than its deadline leaves."""
-    if attempt.deadline is None:
-        return request
-    left_s = max(1e-3, attempt.deadline - time.monotonic())
-    return replace(request, timeout_s=min(left_s, request.timeout_s or left_s))
+async def _next_until(deltas: AsyncGenerator[Delta, None], ends: float) -> Delta | None:
+    async with asyncio.timeout_at(ends):
+        return await anext(deltas, None)

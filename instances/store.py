@@ -11,7 +11,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -76,11 +76,11 @@ class Store:
 
     def write_attempt(self, row: AttemptRow) -> None:
         """Write an attempt soon; in order with everything else that is written."""
-        self._insert(schema.attempts, asdict(row)).add_done_callback(_log_failure)
+        self._insert(schema.attempts, _values(row)).add_done_callback(_log_failure)
 
     def write_answer(self, row: AnswerRow) -> None:
         """Write an answer soon; in order with everything else that is written."""
-        self._insert(schema.answers, asdict(row)).add_done_callback(_log_failure)
+        self._insert(schema.answers, _values(row)).add_done_callback(_log_failure)
 
     async def add_feedback(self, given: Feedback) -> FeedbackStatus:
         """Store a feedback; returns when it is committed, or known not to be wanted."""
@@ -156,8 +156,13 @@ def _log_failure(done: Future[None]) -> None:
         _log.error("a row was not stored: %s", error)
 
 
+def _values(row: DecisionRow | AttemptRow | AnswerRow | Feedback) -> dict[str, Any]:
+    """By column; unlike ``asdict`` without copying each value."""
+    return {field.name: getattr(row, field.name) for field in fields(row)}
+
+
 def _decision_values(row: DecisionRow) -> dict[str, Any]:
-    values = {name: getattr(row, name) for name in DecisionRow.__slots__}
+    values = _values(row)
     values["waits"] = dict(row.waits)
     if row.features is not None:
         values["features"] = np.asarray(row.features, dtype="<f4").tobytes()
@@ -176,7 +181,7 @@ def _feedback(connection: Connection, given: Feedback) -> FeedbackStatus:
     wanted = select(decision.c.request_id).where(decision.c.request_id == given.request_id)
     if connection.scalar(wanted) is None:
         return FeedbackStatus.UNKNOWN_REQUEST
-    connection.execute(insert(table), [asdict(given)])
+    connection.execute(insert(table), [_values(given)])
     return FeedbackStatus.STORED
 
 

@@ -14,7 +14,7 @@ import pytest
 from env.errors import BadInput
 from env.features import default_featuriser
 from env.scheduling import Priority, QueueFull
-from env.trace_io import from_rows
+from env.trace_io import from_rows, table_of, write_table
 from instances.calls import Call, UnknownModel, UpstreamFailed
 from instances.config import RuntimeConfig
 from instances.providers.base import ChatRequest
@@ -227,6 +227,20 @@ async def test_a_deadline_ends_the_wait_and_costs_nothing(
         hanging.cancel()
         await asyncio.gather(hanging, return_exceptions=True)
     assert answers(tmp_path) == [("expired", None, 1), ("cancelled", None, 1)]
+
+
+async def test_a_call_that_takes_too_long_is_given_up_whatever_the_provider(
+    make_config: Callable[..., RuntimeConfig], tmp_path: Path
+) -> None:
+    row = {"query_id": "q", "prompt": PROMPT, "model": "small", "latency_s": 60.0, "cost_usd": 0.0, "response": "4"}
+    file = write_table(table_of([row]), tmp_path / "slow.parquet")
+    slow = {"name": "small", "provider": "replay", "trace": str(file), "timeout_s": 0.05}
+    async with Runtime(make_config(instances=[slow])) as runtime:
+        with pytest.raises(UpstreamFailed, match="no answer in time"):
+            await runtime.router().ask(call())
+        with pytest.raises(UpstreamFailed, match="no answer in time"):
+            await runtime.router().stream(call())
+        assert runtime.manager["small"].queue.busy == 0
 
 
 async def test_without_stored_prompts_the_log_is_still_a_trace(make_config: Callable[..., RuntimeConfig]) -> None:
