@@ -73,7 +73,7 @@ class LLMInterfaceRecorder:
                 task=call.task,
                 priority=int(call.priority),
                 model_type=self._model_type,
-                prompt=prompt if self._keep == "full" else None,
+                prompt=_storable(prompt) if self._keep == "full" else None,
                 prompt_hash=None if self._keep == "none" else prompt_hash(prompt, self._store.hash_key),
                 model=choice.model,
                 pinned=choice.pinned,
@@ -183,8 +183,8 @@ class LLMRecorder:
 
 
 def _storable(text: str) -> str:
-    """Text as UTF-8 can hold it: a model may break an emoji in two, and databases refuse the halves."""
-    return text.encode(errors="replace").decode()
+    """Text that every database holds: models break emoji in two, and PostgreSQL refuses the null character."""
+    return text.encode(errors="replace").decode().replace("\x00", "\ufffd")
 
 
 def _status(error: BaseException) -> str:

@@ -52,7 +52,7 @@ async def serve(app: Starlette) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-def trace_file(tmp_path: Path) -> Path:
+def recorded_file(tmp_path: Path) -> Path:
     """Two models on three prompts, with text, tokens, cost and no latency."""
     rows = [
         {
@@ -74,13 +74,13 @@ def trace_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make_config(tmp_path: Path, trace_file: Path) -> Callable[..., RuntimeConfig]:
+def make_config(tmp_path: Path, recorded_file: Path) -> Callable[..., RuntimeConfig]:
     """A configuration of two replayed models, ``small`` always chosen; keywords replace its keys."""
 
     def make(**changes: Any) -> RuntimeConfig:
         data = {
             "instances": [
-                {"name": name, "provider": "replay", "trace": str(trace_file), "concurrency": 4} for name in ANSWERS
+                {"name": name, "provider": "replay", "trace": str(recorded_file), "concurrency": 4} for name in ANSWERS
             ],
             "router": "fixed",
             "router_settings": {"arm": 0},
@@ -243,11 +243,11 @@ async def upstream() -> AsyncIterator[Upstream]:
 
 
 @pytest.fixture
-def with_upstream(upstream: Upstream, trace_file: Path) -> Callable[[str], list[dict[str, Any]]]:
+def with_upstream(upstream: Upstream, recorded_file: Path) -> Callable[[str], list[dict[str, Any]]]:
     """Instances: ``cloud``, which fails in the given way and is chosen first, and the replayed ``small``."""
 
     def instances(mode: str, **changes: Any) -> list[dict[str, Any]]:
         cloud = {"name": "cloud", "provider": "openai", "base_url": upstream.url, "model": mode, "concurrency": 2}
-        return [{**cloud, **changes}, {"name": "small", "provider": "replay", "trace": str(trace_file)}]
+        return [{**cloud, **changes}, {"name": "small", "provider": "replay", "trace": str(recorded_file)}]
 
     return instances

@@ -118,10 +118,10 @@ if len(sys.argv) > 2:
 """
 
 
-def _start(tmp_path: Path, trace_file: Path, *arguments: str) -> subprocess.Popen[str]:
+def _start(tmp_path: Path, recorded_file: Path, *arguments: str) -> subprocess.Popen[str]:
     config = tmp_path / "pointsman.yaml"
     config.write_text(
-        f"instances: [{{name: small, provider: replay, trace: {trace_file}}}]\n"
+        f"instances: [{{name: small, provider: replay, trace: {recorded_file}}}]\n"
         f"router: random\nstore: sqlite:///{tmp_path}/pointsman.db\n"
     )
     return subprocess.Popen(
@@ -132,17 +132,17 @@ def _start(tmp_path: Path, trace_file: Path, *arguments: str) -> subprocess.Pope
     )
 
 
-def test_a_script_ends_by_itself_and_leaves_everything_stored(tmp_path: Path, trace_file: Path) -> None:
-    process = _start(tmp_path, trace_file)
+def test_a_script_ends_by_itself_and_leaves_everything_stored(tmp_path: Path, recorded_file: Path) -> None:
+    process = _start(tmp_path, recorded_file)
     output, _ = process.communicate(timeout=60)
     assert (process.returncode, output) == (0, "4\n")
-    store = Runtime(_config(tmp_path, trace_file)).store
+    store = Runtime(_config(tmp_path, recorded_file)).store
     assert [row["response"] for row in store.rows()] == ["4"]
     store.close()
 
 
-def test_kill_9_loses_no_decision_of_an_answered_request(tmp_path: Path, trace_file: Path) -> None:
-    process = _start(tmp_path, trace_file, "for ever")
+def test_kill_9_loses_no_decision_of_an_answered_request(tmp_path: Path, recorded_file: Path) -> None:
+    process = _start(tmp_path, recorded_file, "for ever")
     assert process.stdout is not None
     answered = [process.stdout.readline().strip() for _ in range(50)][1:]
     time.sleep(0.05)
@@ -150,14 +150,14 @@ def test_kill_9_loses_no_decision_of_an_answered_request(tmp_path: Path, trace_f
     answered += [line.strip() for line in process.stdout if line.endswith("\n")]
     process.wait()
     process.stdout.close()
-    runtime = Runtime(_config(tmp_path, trace_file))
+    runtime = Runtime(_config(tmp_path, recorded_file))
     for request_id in answered:
         assert asyncio.run(runtime.store.judged(request_id)) is not None
     runtime.store.close()
 
 
-def _config(tmp_path: Path, trace_file: Path) -> RuntimeConfig:
+def _config(tmp_path: Path, recorded_file: Path) -> RuntimeConfig:
     from instances.config import load_config
 
-    assert trace_file.exists()
+    assert recorded_file.exists()
     return load_config(tmp_path / "pointsman.yaml")

@@ -104,12 +104,12 @@ async def test_the_key_comes_from_the_environment_and_goes_nowhere_else(
     assert "sk-secret" not in str(failed.value)
 
 
-def replay(trace_file: Path, **settings: Any) -> ReplayProvider:
-    return ReplayProvider(InstanceConfig(name="small", provider="replay", trace=str(trace_file), **settings))
+def replay(recorded_file: Path, **settings: Any) -> ReplayProvider:
+    return ReplayProvider(InstanceConfig(name="small", provider="replay", trace=str(recorded_file), **settings))
 
 
-async def test_a_replay_answers_with_what_was_recorded(trace_file: Path) -> None:
-    completion = await replay(trace_file).complete(HELLO)
+async def test_a_replay_answers_with_what_was_recorded(recorded_file: Path) -> None:
+    completion = await replay(recorded_file).complete(HELLO)
     assert (completion.text, completion.input_tokens, completion.output_tokens) == ("4", 10, 2)
     assert completion.cost_usd == pytest.approx(0.001)
     assert completion.logprob == -0.5
@@ -128,9 +128,9 @@ async def test_a_replay_takes_the_recorded_time_divided_by_its_speed(tmp_path: P
     assert [delta.text for delta in deltas] == ["It", " is", " 4", ""]
 
 
-async def test_a_replay_refuses_what_it_does_not_hold(tmp_path: Path, trace_file: Path) -> None:
+async def test_a_replay_refuses_what_it_does_not_hold(tmp_path: Path, recorded_file: Path) -> None:
     with pytest.raises(ProviderError, match="does not hold this prompt") as unknown:
-        await replay(trace_file).complete(ChatRequest(({"role": "user", "content": "Why?"},)))
+        await replay(recorded_file).complete(ChatRequest(({"role": "user", "content": "Why?"},)))
     assert unknown.value.status == 404
     rows = [
         {"query_id": "a", "prompt": "What is 2 + 2?", "model": "large", "score": 1.0},
@@ -142,4 +142,4 @@ async def test_a_replay_refuses_what_it_does_not_hold(tmp_path: Path, trace_file
     with pytest.raises(ProviderError, match="recorded failure: overloaded"):
         await partial.complete(ChatRequest(({"role": "user", "content": "And 3?"},)))
     with pytest.raises(BadInput, match="has no model `smol`; did you mean `small`"):
-        replay(trace_file, model="smol")
+        replay(recorded_file, model="smol")

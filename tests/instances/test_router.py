@@ -165,9 +165,9 @@ async def test_arms_without_an_instance_are_masked_and_none_left_is_refused(
 
 
 async def test_an_arm_that_cannot_take_the_modality_is_masked(
-    make_config: Callable[..., RuntimeConfig], trace_file: Path
+    make_config: Callable[..., RuntimeConfig], recorded_file: Path
 ) -> None:
-    replay = {"provider": "replay", "trace": str(trace_file)}
+    replay = {"provider": "replay", "trace": str(recorded_file)}
     instances = [{"name": "small", **replay}, {"name": "large", "model_types": ["text+image"], **replay}]
     async with Runtime(make_config(instances=instances)) as runtime:
         assert (await runtime.router("image+text").ask(call())).model == "large"
@@ -177,8 +177,10 @@ async def test_an_arm_that_cannot_take_the_modality_is_masked(
             await runtime.router("text+image").ask(call(pin="small"))
 
 
-async def test_a_maximum_cost_masks_what_is_dearer(make_config: Callable[..., RuntimeConfig], trace_file: Path) -> None:
-    replay = {"provider": "replay", "trace": str(trace_file)}
+async def test_a_maximum_cost_masks_what_is_dearer(
+    make_config: Callable[..., RuntimeConfig], recorded_file: Path
+) -> None:
+    replay = {"provider": "replay", "trace": str(recorded_file)}
     dear = {"name": "large", "price": {"request_usd": 0.5}, **replay}
     async with Runtime(make_config(instances=[dear, {"name": "small", **replay}])) as runtime:
         assert (await runtime.router().ask(call())).model == "large"

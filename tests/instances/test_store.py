@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
+import os
+import secrets
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import create_engine, make_url, text
 
 from env.errors import BadInput
 from env.trace_io import from_rows
@@ -58,9 +60,25 @@ def feedback(id: str = "f1", score: float = 1.0, source: str = "user", request_i
     return Feedback(id, request_id, source, score, timestamp=2.0)
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'store.db'}"
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'store.db'}"
+        return
+    server = os.environ.get("POINTSMAN_TEST_POSTGRES")
+    if server is None:
+        if "postgres" in os.environ.get("POINTSMAN_REQUIRE", ""):
+            pytest.fail("POINTSMAN_REQUIRE names postgres, but POINTSMAN_TEST_POSTGRES names no server")
+        pytest.skip("no PostgreSQL: set POINTSMAN_TEST_POSTGRES to the URL of one, or use .ci/with-servers")
+    name = f"store_{secrets.token_hex(6)}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"create database {name}"))
+    yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    with engine.connect() as connection:
+        connection.execute(text(f"drop database {name}"))
+    engine.dispose()
 
 
 @pytest.fixture
@@ -70,11 +88,12 @@ def store(url: str) -> Iterator[Store]:
     store.close()
 
 
-async def test_an_awaited_decision_is_committed(store: Store, tmp_path: Path) -> None:
+async def test_an_awaited_decision_is_committed(store: Store, url: str) -> None:
     await store.write_decision(DECISION)
-    other = sqlite3.connect(tmp_path / "store.db")
-    assert other.execute("select model, propensity from decisions").fetchall() == [("small", 0.9)]
-    other.close()
+    other = create_engine(url)
+    with other.connect() as connection:
+        assert connection.execute(text("select model, propensity from decisions")).all() == [("small", 0.9)]
+    other.dispose()
 
 
 async def test_the_log_is_a_valid_trace_with_what_the_policy_saw(store: Store) -> None:
@@ -170,12 +189,12 @@ async def test_a_reopened_store_holds_everything_and_the_same_hash_key(url: str)
     second.close()
 
 
-def test_a_store_of_a_newer_version_is_refused(url: str, tmp_path: Path) -> None:
+def test_a_store_of_a_newer_version_is_refused(url: str) -> None:
     Store(url).close()
-    connection = sqlite3.connect(tmp_path / "store.db")
-    connection.execute("update pointsman set value = '99' where key = 'schema_version'")
-    connection.commit()
-    connection.close()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("update pointsman set value = '99' where key = 'schema_version'"))
+    engine.dispose()
     with pytest.raises(BadInput, match="newer version"):
         Store(url)
 
