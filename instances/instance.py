@@ -14,7 +14,7 @@ from env.errors import PointsmanError
 from instances.calls import Attempt
 from instances.config import InstanceConfig, parse_model_type
 from instances.providers.base import ChatRequest, Completion, Delta, Provider, ProviderError
-from instances.queue import InstanceQueue
+from instances.queue import DeadlineExpired, InstanceQueue
 from instances.recorder import LLMRecorder
 
 _log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class LLMInstance:
         Raises:
             ProviderError: the model did not answer.
             QueueFull: too many wait.
-            DeadlineExpired: the deadline passed in the queue.
+            DeadlineExpired: the deadline passed, in the queue or while the model answered.
         """
         progress = _Progress()
         with self._recorded(attempt, progress):
@@ -122,7 +122,7 @@ class LLMInstance:
         Raises:
             ProviderError: before the first piece or, when the upstream breaks, after it.
             QueueFull: too many wait.
-            DeadlineExpired: the deadline passed in the queue.
+            DeadlineExpired: the deadline passed, in the queue or while the model answered.
         """
         progress = _Progress()
         last: Delta | None = None
@@ -167,7 +167,11 @@ class LLMInstance:
         except BaseException as error:
             latency_s = None if progress.granted is None else time.monotonic() - progress.granted
             failure = error
-            if isinstance(error, TimeoutError):
+            timed_out = isinstance(error, TimeoutError) or (isinstance(error, ProviderError) and error.status == 504)
+            if timed_out and attempt.deadline is not None and time.monotonic() >= attempt.deadline:
+                # The caller's limit, not the model's fault.
+                failure = DeadlineExpired("the deadline passed while the model answered")
+            elif isinstance(error, TimeoutError):
                 failure = ProviderError(f"instance `{self.name}`: no answer in time", status=504)
             elif isinstance(error, Exception) and not isinstance(error, PointsmanError):
                 _log.exception("%s: its provider broke its contract", self.name)

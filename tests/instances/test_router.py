@@ -245,6 +245,30 @@ async def test_a_call_that_takes_too_long_is_given_up_whatever_the_provider(
         assert runtime.manager["small"].queue.busy == 0
 
 
+async def test_every_call_ends_exactly_once_under_more_load_than_fits(
+    make_config: Callable[..., RuntimeConfig], tmp_path: Path
+) -> None:
+    row = {"query_id": "q", "prompt": PROMPT, "model": "small", "latency_s": 0.01, "cost_usd": 0.0, "response": "4"}
+    file = write_table(table_of([row]), tmp_path / "busy.parquet")
+    busy = {"name": "small", "provider": "replay", "trace": str(file), "concurrency": 2, "queue_length": 20}
+    async with Runtime(make_config(instances=[busy])) as runtime:
+
+        async def ask(number: int) -> None:
+            deadline_s = 0.02 if number % 3 == 0 else None
+            asked = call(priority=Priority(number % 4), deadline_s=deadline_s)
+            working = asyncio.create_task(runtime.router().ask(asked))
+            if number % 5 == 0:
+                await asyncio.sleep(0.015)
+                working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+
+        await asyncio.gather(*(ask(number) for number in range(60)))
+        assert (runtime.manager["small"].queue.busy, runtime.manager["small"].queue.waiting) == (0, 0)
+    statuses = [status for status, _, _ in answers(tmp_path)]
+    assert len(statuses) == 60
+    assert set(statuses) <= {"answered", "refused", "expired", "cancelled"}
+
+
 async def test_without_stored_prompts_the_log_is_still_a_trace(make_config: Callable[..., RuntimeConfig]) -> None:
     async with Runtime(make_config(store_prompts="hashed")) as runtime:
         await runtime.router().ask(call())
