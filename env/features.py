@@ -67,11 +67,14 @@ def from_config(config: Mapping[str, Any]) -> Featuriser:
     kind = settings.pop("kind", "")
     if kind not in _KINDS:
         raise BadInput(f"unknown featuriser `{kind}`{nearest(kind, _KINDS)}")
-    settings.pop("version", None)
+    version = settings.pop("version", None)
     try:
-        return _KINDS[kind](**settings)
+        made = _KINDS[kind](**settings)
     except TypeError as error:
         raise BadInput(f"featuriser `{kind}`: {error}") from error
+    if version not in (None, made.config().get("version")):
+        raise BadInput(f"featuriser `{kind}`: version {version} is asked for, {made.config()['version']} is here")
+    return made
 
 
 @functools.cache
