@@ -32,6 +32,14 @@ class BadRequest(BadInput):
         self.code = code
 
 
+class ClientGone(PointsmanError):
+    """The client closed the connection; nobody reads what is sent now."""
+
+
+class ServerStopping(PointsmanError):
+    """The server stops before the answer was ready."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """An error, ready to be sent."""
@@ -79,6 +87,10 @@ def problem_of(error: BaseException) -> Problem:
             return Problem(503, message, "not_ready", retry_after_s=_NOT_READY_S)
         case UpstreamFailed():
             return Problem(error.status, message, "upstream_failed", retry_after_s=error.retry_after_s)
+        case ServerStopping():
+            return Problem(503, message, "server_stopping", retry_after_s=_NOT_READY_S)
+        case ClientGone():
+            return Problem(499, message, "client_gone")  # for the log only
         case StoreError():
             return Problem(503, message, "store_unavailable")
         case PointsmanError():

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from env.errors import PointsmanError
-from instances.gateway.errors import problem_of
+from instances.gateway.errors import ClientGone, ServerStopping, problem_of
 from instances.gateway.headers import answer_headers
 from instances.journey import AnswerStream
 from instances.openai_format import ChunkWriter
@@ -25,15 +25,12 @@ R = TypeVar("R")
 _DONE = b"data: [DONE]\n\n"
 
 
-class ClientGone(PointsmanError):
-    """The client closed the connection; nobody reads what is sent now."""
-
-
 async def until_gone(request: Request, work: Coroutine[Any, Any, R]) -> R:
     """The result of ``work``, which is cancelled when the client leaves.
 
     Raises:
         ClientGone: it left.
+        ServerStopping: the server cancelled the request, as it does when it stops.
     """
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_gone(request.receive))
@@ -42,6 +39,8 @@ async def until_gone(request: Request, work: Coroutine[Any, Any, R]) -> R:
         if working.done():
             return working.result()
         raise ClientGone("the client closed the connection")
+    except asyncio.CancelledError:
+        raise ServerStopping("the server is stopping") from None
     finally:
         await _cancel(working, leaving)
 
@@ -85,6 +84,10 @@ class EventStream(Response):
                 await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
                 if sending.done():
                     sending.result()
+            except asyncio.CancelledError:
+                await _cancel(sending)
+                stopping = problem_of(ServerStopping("the server is stopping"))
+                await send({"type": "http.response.body", "body": _event(stopping.body), "more_body": False})
             finally:
                 await _cancel(sending, leaving)
 

@@ -35,9 +35,9 @@ class Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serve(app: Starlette) -> AsyncIterator[str]:
-    """Serve ``app`` on a free port; yields its address."""
-    server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=2))
+async def serve(app: Starlette) -> AsyncIterator[tuple[str, Server]]:
+    """Serve ``app`` on a free port; yields its address and the server."""
+    server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=1))
     task = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.005)
@@ -45,7 +45,7 @@ async def serve(app: Starlette) -> AsyncIterator[str]:
             task.result()
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", server
     finally:
         server.should_exit = True
         await task
@@ -103,10 +103,15 @@ async def runtime(make_config: Callable[..., RuntimeConfig]) -> AsyncIterator[Ru
 class Gateway:
     """A served gateway, and official clients to it."""
 
-    def __init__(self, url: str, runtime: Runtime) -> None:
+    def __init__(self, url: str, server: Server, runtime: Runtime) -> None:
         self.url = url
+        self._server = server
         self.runtime = runtime
         self.client = AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+
+    def stop(self) -> None:
+        """Ask the server to stop, as Ctrl-C does."""
+        self._server.should_exit = True
 
 
 @pytest.fixture
@@ -118,10 +123,10 @@ def open_gateway(
     @asynccontextmanager
     async def opened(**changes: Any) -> AsyncIterator[Gateway]:
         runtime = Runtime(make_config(**changes))
-        async with serve(create_app(runtime)) as url:
+        async with serve(create_app(runtime)) as (url, server):
             while not runtime.ready:
                 await asyncio.sleep(0.005)
-            gateway = Gateway(url, runtime)
+            gateway = Gateway(url, server, runtime)
             async with gateway.client:
                 yield gateway
 
@@ -237,7 +242,7 @@ def _event(delta: dict[str, Any], finish_reason: str | None = None) -> str:
 async def upstream() -> AsyncIterator[Upstream]:
     """A served upstream double."""
     double = Upstream()
-    async with serve(double.app) as url:
+    async with serve(double.app) as (url, _server):
         double.url = f"{url}/v1"
         yield double
 

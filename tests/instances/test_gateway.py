@@ -378,3 +378,22 @@ async def test_requests_are_served_by_their_priority(
                 await settled(functools.partial(lambda wanted: queue.waiting == wanted, number))
             upstream.gate.set()
     assert [body["user"] for body in upstream.bodies] == ["normal", "critical", "high", "normal", "low"]
+
+
+async def test_a_server_that_stops_says_so_to_those_it_leaves(
+    open_gateway: OpenGateway, with_upstream: WithUpstream
+) -> None:
+    async with open_gateway(instances=with_upstream("hang")) as gateway:
+        stream = await gateway.client.chat.completions.create(**GOOD, stream=True)
+        plain = asyncio.create_task(gateway.client.chat.completions.create(**GOOD))
+        await settled(lambda: gateway.runtime.manager["cloud"].queue.busy == 2)
+
+        async def read() -> None:
+            async for _chunk in stream:
+                pass
+
+        reading = asyncio.create_task(read())
+        gateway.stop()
+        for waiting in (reading, plain):
+            with pytest.raises(openai.APIError, match="the server is stopping"):
+                await waiting
