@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import concurrent.futures.thread  # noqa: F401 - its own exit hook must stand before ours, see _at_exit
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from env.errors import BadInput
 from instances.background import BackgroundRuntime
@@ -18,7 +20,11 @@ from routers.policy import Policy
 CONFIG_VARIABLE = "POINTSMAN_CONFIG"
 """Environment variable that names the configuration file when no argument does."""
 
+_at_exit: Callable[..., Any] = getattr(threading, "_register_atexit", atexit.register)
+"""Hooks run last in, first out. By the time of ``atexit``'s, worker threads refuse work, and closing needs them."""
+
 _lock = threading.Lock()
+_registered = False
 _shared: BackgroundRuntime | None = None
 
 
@@ -61,11 +67,13 @@ def close_runtime() -> None:
 
 
 def _runtime(config: RuntimeConfig | str | Path | None, policy: Policy | str | Path | None) -> Runtime:
-    global _shared
+    global _shared, _registered
     with _lock:
         if _shared is None:
             _shared = BackgroundRuntime(lambda: _build(config, policy))
-            atexit.register(close_runtime)
+            if not _registered:
+                _at_exit(close_runtime)
+                _registered = True
         elif config is not None or policy is not None:
             raise BadInput("the runtime already runs; call close_runtime() before giving it a config or a policy")
         return _shared.runtime

@@ -78,11 +78,21 @@ class BackgroundRuntime:
         if self._loop.is_closed():
             return
         try:
-            asyncio.run_coroutine_threadsafe(self.runtime.stop(), self._loop).result()
+            asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
+
+    async def _stop(self) -> None:
+        # Calls still under way are cancelled: the threads that wait for them would wait for ever.
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self.runtime.stop()
+        await self._loop.shutdown_asyncgens()
+        await self._loop.shutdown_default_executor()
 
     def __enter__(self) -> Self:
         return self

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from openai.types.chat import ChatCompletion
 
 from env.errors import BadInput, PointsmanError
-from env.trace_io import from_rows
+from env.trace_io import from_rows, table_of, write_table
 from instances.api import close_runtime, get_model
 from instances.config import RuntimeConfig
 from instances.interface import LLMInterface
@@ -105,6 +106,21 @@ def test_a_misspelt_call_is_refused(llm: LLMInterface) -> None:
         llm.chat([])
 
 
+def test_closing_the_runtime_ends_the_calls_under_way(
+    make_config: Callable[..., RuntimeConfig], tmp_path: Path
+) -> None:
+    row = {"query_id": "q", "prompt": PROMPT, "model": "small", "latency_s": 60.0, "cost_usd": 0.0}
+    file = write_table(table_of([row]), tmp_path / "slow.parquet")
+    slow = get_model(config=make_config(instances=[{"name": "small", "provider": "replay", "trace": str(file)}]))
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(slow.query, PROMPT)
+        while slow._runtime.manager["small"].queue.busy == 0:
+            time.sleep(0.01)
+        close_runtime()
+        with pytest.raises(CancelledError):
+            waiting.result(timeout=10)
+
+
 SCRIPT = """
 import sys
 from instances.api import get_model
@@ -127,6 +143,7 @@ def _start(tmp_path: Path, recorded_file: Path, *arguments: str) -> subprocess.P
     return subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(config), *arguments],
         stdout=subprocess.PIPE,
+        stderr=None if arguments else subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
@@ -134,8 +151,8 @@ def _start(tmp_path: Path, recorded_file: Path, *arguments: str) -> subprocess.P
 
 def test_a_script_ends_by_itself_and_leaves_everything_stored(tmp_path: Path, recorded_file: Path) -> None:
     process = _start(tmp_path, recorded_file)
-    output, _ = process.communicate(timeout=60)
-    assert (process.returncode, output) == (0, "4\n")
+    assert process.communicate(timeout=60) == ("4\n", "")
+    assert process.returncode == 0
     store = Runtime(_config(tmp_path, recorded_file)).store
     assert [row["response"] for row in store.rows()] == ["4"]
     store.close()
