@@ -211,10 +211,10 @@ def utility(estimates: Outcomes, contexts: Contexts) -> Floats:
     """
     worth = np.nan_to_num(estimates.score, nan=PRIOR_SCORE)
     if contexts.cost_weight.any():
-        worth = worth - contexts.cost_weight[:, None] * _filled(estimates.cost_usd)
+        worth = worth - contexts.cost_weight[:, None] * fill_unknown(estimates.cost_usd)
     if contexts.latency_weight.any():
         wait = 0 if contexts.load is None else contexts.load
-        worth = worth - contexts.latency_weight[:, None] * (_filled(estimates.latency_s) + wait)
+        worth = worth - contexts.latency_weight[:, None] * (fill_unknown(estimates.latency_s) + wait)
     return np.where(contexts.mask, worth, -np.inf).astype(np.float32)
 
 
@@ -237,8 +237,13 @@ def uniform(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.asarray(mask / mask.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
-def _filled(values: Floats) -> Floats:
-    """Replace NaN by the row mean of what is known (0 where nothing is)."""
+def fill_unknown(values: Floats) -> Floats:
+    """``(n, K)`` values with NaN replaced by the row's mean of what is known (0 where nothing is).
+
+    Example:
+        >>> fill_unknown(np.array([[1.0, 3.0, np.nan]], dtype=np.float32)).tolist()
+        [[1.0, 3.0, 2.0]]
+    """
     unknown = np.isnan(values)
     if not unknown.any():
         return values

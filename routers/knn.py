@@ -14,7 +14,7 @@ from env.contexts import Contexts, Floats, Outcomes
 from env.errors import BadInput
 from routers.base import Array, Capabilities, Estimator
 from routers.costs import CostModel, column_means
-from routers.least_squares import advantage_error
+from routers.least_squares import advantage_errors, plainest
 
 # Numbers of neighbours tried when none is given, and how many rows judge them.
 _CANDIDATES = (5, 10, 20, 40, 80, 160, 320)
@@ -57,7 +57,7 @@ class KNN(Estimator):
         n_features: int,
         *,
         k: int | None = None,
-        tau: float = 5.0,
+        tau: float = 20.0,
         predict_cost: bool = True,
     ) -> None:
         super().__init__(n_arms, n_features, k=k, tau=tau, predict_cost=predict_cost)
@@ -106,10 +106,12 @@ class KNN(Estimator):
         return np.asarray((total + (weight - count) * self._mean) / weight, dtype=np.float32)
 
     def _chosen_k(self) -> int:
-        """The candidate with the lowest leave-one-out advantage error; at most ``_JUDGES`` rows judge."""
+        """The plainest (largest) candidate by leave-one-out advantage errors; at most ``_JUDGES`` rows judge."""
         n = len(self._rows)
-        candidates = [k for k in _CANDIDATES if k < n] or [max(n - 1, 1)]
-        judges = np.unique(np.linspace(0, max(n - 1, 0), min(n, _JUDGES)).astype(np.int64))
+        candidates = [k for k in _CANDIDATES if k < n]
+        if not candidates:
+            return 1
+        judges = np.unique(np.linspace(0, n - 1, min(n, _JUDGES)).astype(np.int64))
         residuals = {k: np.full((len(judges), self.n_arms), np.nan, dtype=np.float32) for k in candidates}
         for part in _chunks(len(judges), n):
             own = judges[part]
@@ -117,7 +119,7 @@ class KNN(Estimator):
             similarity[np.arange(len(own)), own] = -np.inf
             for k in candidates:
                 residuals[k][part] = self._score[own] - self._mean_score(similarity, k)
-        return min(candidates, key=lambda k: advantage_error(residuals[k]))
+        return candidates[plainest([advantage_errors(residuals[k]) for k in candidates])]
 
     def _arrays(self) -> dict[str, Array]:
         return {

@@ -5,7 +5,7 @@ One symmetric eigendecomposition serves every target that was observed on the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,7 @@ class Linear:
 def fit_linear(features: Floats, targets: Floats, alpha: float | None = None) -> Linear:
     """Least squares with a penalty ``alpha`` on the weights and none on the intercept.
 
-    Solved in float64. ``alpha=None`` takes the one of ``ALPHAS`` with the lowest :func:`advantage_error` under
+    Solved in float64. ``alpha=None`` takes the :func:`plainest` of ``ALPHAS`` by :func:`advantage_errors` under
     leave-one-out, which ridge gives in closed form: ``residual / (1 - leverage)`` (Hastie, Tibshirani, Friedman,
     The Elements of Statistical Learning, 7.10). Every choice thus stays inside the rows given.
 
@@ -67,10 +67,12 @@ def fit_linear(features: Floats, targets: Floats, alpha: float | None = None) ->
         ([[2.0]], [1.0])
     """
     where = list(alike_columns(targets))
+    if not where:
+        return Linear.unknown(features.shape[1], targets.shape[1])
     spectra = [_Spectrum(features[rows], targets[rows][:, columns]) for rows, columns in where]
     if alpha is None:
-        errors = [advantage_error(_left_out(spectra, where, targets.shape, penalty)) for penalty in ALPHAS]
-        alpha = ALPHAS[int(np.argmin(errors))]
+        errors = [advantage_errors(_left_out(spectra, where, targets.shape, penalty)) for penalty in ALPHAS]
+        alpha = ALPHAS[plainest(errors)]
     solution = Linear.unknown(features.shape[1], targets.shape[1])
     for spectrum, (_, columns) in zip(spectra, where, strict=True):
         weights, intercept = spectrum.solve(alpha)
@@ -79,21 +81,43 @@ def fit_linear(features: Floats, targets: Floats, alpha: float | None = None) ->
     return Linear(solution.weights, solution.intercept, alpha)
 
 
-def advantage_error(residuals: NDArray[Any]) -> float:
-    """Mean square of residuals ``(n, K)`` (NaN left out) after each row's own mean is taken off.
+def advantage_errors(residuals: NDArray[Any]) -> Doubles:
+    """``(n,)`` summed squares of residuals ``(n, K)`` (NaN left out), each row's own mean taken off before.
 
     A router only needs to know which arm is better on a query, not how hard the query is for all of them: what
     is common to a row cannot change a decision. Rows with a single observed arm count as they are.
 
     Example:
-        >>> round(advantage_error(np.array([[0.3, 0.3], [0.0, 0.2]])), 6)
-        0.005
+        >>> advantage_errors(np.array([[0.3, 0.3], [0.0, 0.2]])).round(6).tolist()
+        [0.0, 0.02]
     """
     seen = ~np.isnan(residuals)
     counts = seen.sum(axis=1, keepdims=True)
     filled = np.where(seen, residuals, 0.0)
     common = np.where(counts > 1, filled.sum(axis=1, keepdims=True) / np.maximum(counts, 1), 0.0)
-    return float(np.sum(np.where(seen, filled - common, 0.0) ** 2) / max(int(seen.sum()), 1))
+    return np.asarray((np.where(seen, filled - common, 0.0) ** 2).sum(axis=1), dtype=np.float64)
+
+
+def plainest(errors: Sequence[Doubles]) -> int:
+    """Index of the plainest candidate that is not clearly worse than the best one.
+
+    That is the last one whose error on the same rows exceeds the lowest by no more than one standard error of the
+    difference. Whoever chooses the arm of the highest prediction favours arms whose prediction errs upwards, so a
+    router wants to be plainer than the model of the lowest error, where the rows cannot tell the two apart.
+
+    Args:
+        errors: ``(n,)`` errors of each candidate, the plainest candidate last.
+
+    Example:
+        >>> plainest([np.array([1.0, 3.0]), np.array([1.0, 2.0]), np.array([0.9, 2.2]), np.array([9.0, 9.0])])
+        2
+    """
+    best = int(np.argmin([error.mean() for error in errors]))
+    for candidate in range(len(errors) - 1, best, -1):
+        worse = errors[candidate] - errors[best]
+        if worse.mean() <= worse.std() / np.sqrt(len(worse)):
+            return candidate
+    return best
 
 
 class _Spectrum:

@@ -14,12 +14,15 @@ import numpy as np
 
 from env.contexts import Contexts, Floats, Ints, Outcomes
 from env.errors import BadInput
-from routers.base import PRIOR_SCORE, Array, Capabilities, Estimator
+from routers.base import PRIOR_SCORE, Array, Capabilities, Estimator, fill_unknown
 from routers.least_squares import alike_columns
 
 # The constant gets its own, weak prior: one observation of PRIOR_SCORE. An arm's level is then learned in a few
 # pulls, while the many weights of the features stay held down by `ridge` until there is evidence for them.
 _CONSTANT_PRECISION = 1.0
+
+# What an arm never tried is taken to cost, as a share of the mean of the others.
+_UNTRIED_SHARE = np.float32(0.5)
 
 # A predicted cost or latency stays within these multiples of the arm's running mean.
 _LOWEST, _HIGHEST = np.float32(0.1), np.float32(10.0)
@@ -57,7 +60,8 @@ class LinearPosterior:
 
     def means(self, inputs: Floats) -> Floats:
         """Posterior means ``(3, n, K)`` of score, cost and latency at inputs ``(n, D)``; NaN cost where unseen."""
-        values = (inputs @ self.theta.reshape(-1, inputs.shape[1]).T).reshape(len(inputs), 3, -1).swapaxes(0, 1)
+        flat = inputs @ self.theta.reshape(-1, inputs.shape[1]).T
+        values = flat.reshape(len(inputs), 3, self.n_arms).swapaxes(0, 1)
         values[0] += np.float32(PRIOR_SCORE)
         with np.errstate(invalid="ignore"):
             level = (self.total / self.count).astype(np.float32)
@@ -159,6 +163,19 @@ class LinearBandit(Estimator):
     def predict(self, contexts: Contexts) -> Outcomes:
         """Posterior means of score, cost and latency, each ``(n, K)``."""
         score, cost, latency = self._posterior.means(with_constant(contexts.features))
+        return Outcomes(score, cost, latency)
+
+    def _worth_trying(self, inputs: Floats) -> Outcomes:
+        """Posterior means where an arm never tried costs half of what the others cost.
+
+        Optimism, within reason. If it counted as dear as the arms known so far, a router whose first arm was a dear
+        one would pay for it at any cost weight, and never learn that another is a thousand times cheaper. If it
+        counted as free, every arm would be tried where money matters most.
+        """
+        score, cost, latency = self._posterior.means(inputs)
+        untried = self._posterior.count[0] == 0
+        share = np.where(untried, _UNTRIED_SHARE, np.float32(1))
+        cost, latency = (fill_unknown(values) * share for values in (cost, latency))
         return Outcomes(score, cost, latency)
 
     def fit(self, contexts: Contexts, outcomes: Outcomes) -> Self:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
-from env.contexts import Contexts, Outcomes
+from env.contexts import Contexts
 from routers.base import Decision, greedy, utility
 from routers.linear import LinearBandit, with_constant
 
@@ -21,10 +22,11 @@ class LinUCB(LinearBandit):
     Args:
         n_arms: ``K``.
         n_features: ``d``; a constant is added.
-        alpha: width of the bonus, in units of the standard deviation of the noise; 0 is greedy.
+        alpha: width of the bonus in score points where nothing is known; 0 is greedy.
         ridge: prior precision of the weights, which are taken to be about ``1 / sqrt(ridge)`` in size.
 
     Example:
+        >>> from env.contexts import Outcomes
         >>> router = LinUCB(n_arms=2, n_features=1, alpha=1.0, ridge=1.0)
         >>> contexts = Contexts.of(np.array([[1.0]]), n_arms=2)
         >>> router.update(contexts, np.array([0]), Outcomes.of(np.array([0.8])), np.ones(1))
@@ -34,14 +36,15 @@ class LinUCB(LinearBandit):
 
     name: ClassVar[str] = "linucb"
 
-    def __init__(self, n_arms: int, n_features: int, *, alpha: float = 0.3, ridge: float = 10.0) -> None:
+    def __init__(self, n_arms: int, n_features: int, *, alpha: float = 1.0, ridge: float = 10.0) -> None:
         super().__init__(n_arms, n_features, alpha=alpha, ridge=ridge)
         self.alpha = np.float32(alpha)
 
     def act(self, contexts: Contexts, rng: np.random.Generator, *, explore: bool = True) -> Decision:
         """The arm of the highest upper confidence bound (of the highest mean, without ``explore``); deterministic."""
+        if not explore:
+            return super().act(contexts, rng, explore=False)
         inputs = with_constant(contexts.features)
-        score, cost, latency = self._posterior.means(inputs)
-        if explore and self.alpha > 0:
-            score = score + self.alpha * self._posterior.widths(inputs)
-        return greedy(utility(Outcomes(score, cost, latency), contexts))
+        means = self._worth_trying(inputs)
+        bound = means.score + self.alpha * self._posterior.widths(inputs)
+        return greedy(utility(replace(means, score=bound), contexts))

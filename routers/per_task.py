@@ -37,7 +37,7 @@ class BestPerTask(Estimator):
     name: ClassVar[str] = "best_per_task"
     capabilities: ClassVar[Capabilities] = Capabilities(uses_features=False)
 
-    def __init__(self, n_arms: int, n_features: int, *, tau: float = 10.0, predict_cost: bool = False) -> None:
+    def __init__(self, n_arms: int, n_features: int, *, tau: float = 20.0, predict_cost: bool = False) -> None:
         super().__init__(n_arms, n_features, tau=tau, predict_cost=predict_cost)
         if not tau >= 0:
             raise BadInput(f"router `{self.name}`: tau is {tau}; it must be 0 or more")

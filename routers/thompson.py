@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from env.contexts import Contexts, Floats, Ints, Outcomes
-from routers.base import Decision, Estimator, utility
+from env.contexts import Contexts, Floats, Ints
+from routers.base import Decision, utility
 from routers.least_squares import Doubles
 from routers.linear import LinearBandit, with_constant
 
@@ -22,7 +22,7 @@ class LinearThompson(LinearBandit):
     Args:
         n_arms: ``K``.
         n_features: ``d``; a constant is added.
-        v: width of the draws, in units of the standard deviation of the noise; 0 is greedy.
+        v: standard deviation of a score around its expectation, as the draws believe it; 0 is greedy.
         ridge: prior precision of the weights, which are taken to be about ``1 / sqrt(ridge)`` in size.
 
     Example:
@@ -33,14 +33,14 @@ class LinearThompson(LinearBandit):
 
     name: ClassVar[str] = "linear_thompson"
 
-    def __init__(self, n_arms: int, n_features: int, *, v: float = 0.1, ridge: float = 10.0) -> None:
+    def __init__(self, n_arms: int, n_features: int, *, v: float = 0.5, ridge: float = 10.0) -> None:
         super().__init__(n_arms, n_features, v=v, ridge=ridge)
         self.v = np.float32(v)
 
     def act(self, contexts: Contexts, rng: np.random.Generator, *, explore: bool = True) -> Decision:
         """The arm of the highest drawn utility; ``K`` normal numbers a row."""
         if not explore or self.v == 0:
-            return Estimator.act(self, contexts, rng)
+            return super().act(contexts, rng, explore=False)
         mean, width = self._beliefs(contexts)
         draws = rng.standard_normal(mean.shape).astype(np.float32)
         # Masked arms stay at -inf: their mean is.
@@ -59,8 +59,7 @@ class LinearThompson(LinearBandit):
     def _beliefs(self, contexts: Contexts) -> tuple[Floats, Floats]:
         """Mean utility (``-inf`` where masked) and its standard deviation, each ``(n, K)``."""
         inputs = with_constant(contexts.features)
-        score, cost, latency = self._posterior.means(inputs)
-        return utility(Outcomes(score, cost, latency), contexts), self.v * self._posterior.widths(inputs)
+        return utility(self._worth_trying(inputs), contexts), self.v * self._posterior.widths(inputs)
 
 
 # Gauss-Legendre nodes on [0, 1], and how strongly they crowd towards the lower end of the integral.

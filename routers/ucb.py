@@ -86,7 +86,7 @@ class UCB1(Estimator):
         return np.where(pulls > 0, width, _UNTRIED_BONUS).astype(np.float32)
 
     def _arrays(self) -> dict[str, Array]:
-        return {"sum": self._sum, "count": self._count}
+        return {"sum": self._sum.copy(), "count": self._count.copy()}
 
     def _restore(self, arrays: Mapping[str, Array]) -> None:
         self._sum, self._count = arrays["sum"].copy(), arrays["count"].copy()
