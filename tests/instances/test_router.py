@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from env.contexts import Outcomes
 from env.errors import BadInput
 from env.features import default_featuriser
+from env.reward import DialMap
 from env.scheduling import Priority, QueueFull
 from env.trace_io import from_rows, table_of, write_table
 from instances.calls import Call, UnknownModel, UpstreamFailed
@@ -54,13 +57,18 @@ async def test_exploration_is_mixed_in_and_its_law_is_logged(make_config: Callab
     assert {(a.model, a.propensity) for a in answers} == {("small", 0.75), ("large", 0.25)}
 
 
-async def test_the_live_router_decides_as_the_policy_does_offline(make_config: Callable[..., RuntimeConfig]) -> None:
-    policy = _linucb()
-    prompts = [f"What is {number} + {number}?" for number in range(50)]
-    offline = policy.decide(prompts, dial=0.5, rng=np.random.default_rng(7), explore=False, epsilon=0.3)
-    async with Runtime(make_config(exploration=0.3, seed=7), policy=policy) as runtime:
+@pytest.mark.parametrize("dial", [0.0, 0.3, 1.0])
+async def test_the_served_bundle_decides_as_the_policy_did_where_it_was_trained(
+    make_config: Callable[..., RuntimeConfig], tmp_path: Path, dial: float
+) -> None:
+    policy, prompts = _trained(), [f"What is {number} + {number * number}?" for number in range(500)]
+    offline = policy.decide(prompts, dial=dial, rng=np.random.default_rng(7), explore=False, epsilon=0.3)
+    bundle = policy.save(tmp_path / "bundle")
+    config = make_config(exploration=0.3, seed=7, dial=dial, router="policy", policy=str(bundle))
+    async with Runtime(config) as runtime:
         choices = [runtime.router()._decide(call(prompt))[0] for prompt in prompts]
     assert [policy.arm_names.index(choice.model) for choice in choices] == offline.arms.tolist()
+    assert len(set(offline.arms.tolist())) == 2
     np.testing.assert_allclose([choice.propensity for choice in choices], offline.propensities, rtol=1e-6)
 
 
@@ -283,6 +291,16 @@ def test_bounds_that_mean_nothing_are_refused() -> None:
     for name, value in (("dial", 1.5), ("deadline_s", 0.0), ("max_cost_usd", -1.0)):
         with pytest.raises(BadInput):
             call(PROMPT, params=None, **{name: value})
+
+
+def _trained() -> Policy:
+    policy = replace(_linucb(), dial_map=DialMap((0.0, 1.0), (20.0, 0.0)))
+    rng = np.random.default_rng(0)
+    contexts = policy.contexts([f"What is {number} + {number}?" for number in range(200)])
+    arms = rng.integers(0, 2, 200)
+    scores = np.clip(0.4 + 0.2 * arms + 0.3 * contexts.features[:, 0] + rng.normal(0, 0.2, 200), 0, 1)
+    policy.router.update(contexts, arms, Outcomes.of(scores, 0.001 + 0.01 * arms), np.full(200, 0.5))
+    return policy
 
 
 def _linucb() -> Policy:
