@@ -6,8 +6,7 @@ report is a function of the decisions kept here, which ``--decisions`` writes do
 
 from __future__ import annotations
 
-import os
-import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from env.contexts import Floats, Ints, Outcomes
 from env.trace import Trace
+from experiments.files import whole_file
 from routers.policy import Policy
 
 DIALS: tuple[float, ...] = tuple(round(step / 20, 2) for step in range(21))
@@ -110,20 +110,16 @@ class DecisionsFile:
         self.path = Path(path)
 
     def __enter__(self) -> Self:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, self._scratch = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.", suffix=".part")
-        os.close(handle)
-        self._writer = pq.ParquetWriter(self._scratch, self.SCHEMA, compression="zstd")
+        with ExitStack() as stack:
+            scratch = stack.enter_context(whole_file(self.path))
+            self._writer = stack.enter_context(pq.ParquetWriter(scratch, self.SCHEMA, compression="zstd"))
+            self._open = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
-        if kind is None:
-            os.replace(self._scratch, self.path)
-        else:
-            os.unlink(self._scratch)
+        self._open.__exit__(kind, error, trace)
 
     def add(self, trace: str, test: Trace, made: Evaluation) -> None:
         """Append the decisions that an evaluation made on the test queries of a trace."""

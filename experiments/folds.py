@@ -25,6 +25,7 @@ class Fold:
         test_index: ``(n_test,)`` rows of the test queries in the trace.
         cheapest: index of the arm with the lowest mean cost on training and validation queries.
         best_single: index of the arm with the best mean score there.
+        trace_hash: of the whole trace, so that a policy can be judged on the right part of it.
     """
 
     seed: int
@@ -34,6 +35,7 @@ class Fold:
     test_index: Ints
     cheapest: int
     best_single: int
+    trace_hash: str
 
 
 def featurised(trace: Trace, featuriser: Featuriser | None = None) -> Trace:
@@ -74,7 +76,9 @@ def fold(trace: Trace, seed: int) -> Fold:
     cost, score = _column_means(seen.cost_usd), _column_means(seen.score)
     # Without costs no arm is known to be cheaper; the weakest then stands at the left end.
     cheapest = score.argmin() if np.isnan(cost).all() else np.nanargmin(cost)
-    return Fold(seed, train, trace.take(validation), trace.take(test), test, int(cheapest), int(np.nanargmax(score)))
+    return Fold(
+        seed, train, trace.take(validation), trace.take(test), test, int(cheapest), int(np.nanargmax(score)), trace.hash
+    )
 
 
 def contexts_of(trace: Trace, *, latency_weight: float = 0.0) -> Contexts:

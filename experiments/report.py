@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -189,24 +185,3 @@ def _caption(report: Report, with_cost: bool) -> str:
 def json_rows(reports: Sequence[Report]) -> list[dict[str, Any]]:
     """Rows ``trace, router, seed, metric, value, low, high`` of all traces."""
     return [row for report in reports for row in report.rows()]
-
-
-def write_text(text: str, path: str | Path) -> Path:
-    """Write a text file; it appears whole or not at all."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(scratch, 0o644)  # temporary files are born private; a report is not
-        os.replace(scratch, target)
-    except BaseException:
-        os.unlink(scratch)
-        raise
-    return target
-
-
-def write_json(value: Any, path: str | Path) -> Path:
-    """Write a value as JSON; NaN is refused, as JSON has none."""
-    return write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", path)

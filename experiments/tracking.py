@@ -23,7 +23,8 @@ import numpy as np
 from env.errors import MissingExtra, PointsmanError
 from env.trace import Trace
 from experiments.compare import Entry, Report
-from experiments.report import json_rows, write_json
+from experiments.files import write_json
+from experiments.report import json_rows
 from routers.policy import Policy
 
 if TYPE_CHECKING:
@@ -65,13 +66,14 @@ def connect(uri: str | None = None) -> MlflowClient:
     Raises:
         MissingExtra: MLflow is not installed.
     """
-    # The first connection creates tables, and says so line by line.
-    for noisy in ("mlflow", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
         from mlflow import MlflowClient
     except ImportError as error:
         raise MissingExtra("tracking and the registry", "mlflow") from error
+    # The first connection creates tables, and says so line by line. MLflow sets its own level when imported.
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     where = uri or tracking_uri()
     if where.startswith(_SQLITE):
         Path(where.removeprefix(_SQLITE)).absolute().parent.mkdir(parents=True, exist_ok=True)

@@ -150,6 +150,7 @@ def _with_dial(policy: Policy, part: Fold, told: Feedback) -> Policy:
     trained = Policy(policy.router, policy.arms, policy.featuriser, policy.reward, dial_map)
     metrics = {
         "trace": part.train.name,
+        "trace_hash": part.trace_hash,
         "seed": part.seed,
         "feedback": told.value,
         "cheapest": part.train.arms[part.cheapest],

@@ -1,0 +1,1 @@
+"""Benchmarks: commands, not tests. Each prints ratios against the least work that could do the job, same run."""

@@ -1,0 +1,33 @@
+"""Timing: medians of repeated rounds, so that one hiccup of the machine does not count."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+_ROUNDS = 7
+_ROUND_S = 0.05
+
+
+def seconds(act: Callable[[], object]) -> float:
+    """Median time of one call.
+
+    Args:
+        act: what is measured; called until a round takes long enough for the clock.
+
+    Example:
+        >>> 0 < seconds(lambda: sum(range(100))) < 1
+        True
+    """
+    started = time.perf_counter()
+    act()
+    once = time.perf_counter() - started
+    times = max(1, round(_ROUND_S / max(once, 1e-7)))
+    rounds = []
+    for _ in range(_ROUNDS):
+        started = time.perf_counter()
+        for _ in range(times):
+            act()
+        rounds.append((time.perf_counter() - started) / times)
+    return statistics.median(rounds)

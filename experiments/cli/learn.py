@@ -1,0 +1,202 @@
+"""``pointsman train | compare | evaluate``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from experiments.cli.output import JsonTarget, Output
+
+if TYPE_CHECKING:
+    from experiments.compare import Report
+    from experiments.train import Feedback
+
+_Source = Annotated[str, typer.Argument(metavar="TRACE", help="Parquet, CSV or JSONL file, or `bundled`.")]
+_Track = Annotated[
+    bool | None, typer.Option("--track/--no-track", help="Log to MLflow; by default wherever MLflow is installed.")
+]
+_Decisions = Annotated[
+    Path | None, typer.Option("--decisions", metavar="FILE.parquet", help="Write every decision on the test queries.")
+]
+_Latency = Annotated[float, typer.Option("--latency-weight", min=0, help="Score points that a second is worth.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(train)
+    app.command()(compare)
+    app.command()(evaluate)
+
+
+def train(
+    source: _Source,
+    router: Annotated[str, typer.Option("--router", help="Algorithm; `pointsman bench routers` lists them.")] = "ridge",
+    out: Annotated[Path, typer.Option("--out", metavar="BUNDLE", help="Folder for the policy.")] = Path("policy"),
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Salts the split and the algorithm.")] = 0,
+    feedback: Annotated[
+        str | None,
+        typer.Option("--feedback", help="`full` or `bandit`: what the router is told; default: all it can use."),
+    ] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the router; may be repeated.")
+    ] = None,
+    latency_weight: _Latency = 0.0,
+    track: _Track = None,
+    json: JsonTarget = None,
+) -> None:
+    """Train a router on a trace and write the policy that `route` and `serve` use."""
+    from env.trace_io import load_trace
+    from experiments.train import train as run
+
+    started, shown, trace = time.time(), Output(json), load_trace(source)
+    with shown.busy(f"training {router} on {trace.name}"):
+        policy = run(
+            trace,
+            router,
+            out,
+            seed=seed,
+            feedback=_feedback(feedback),
+            latency_weight=latency_weight,
+            settings=_settings(setting or []),
+        )
+    reached = policy.metrics["validation"]
+    shown.say(f"{out}: {router} {policy.version}, trained in {time.time() - started:.1f} s on {trace!r}")
+    shown.say(
+        f"validation, dial 0.5: score {_number(reached['score'])} at {_dollars(reached['cost_usd'])} "
+        f"(best single model: {policy.metrics['best_single']})"
+    )
+    run_id = None
+    if _wants_tracking(track):
+        from experiments.tracking import Tracker
+
+        run_id = Tracker().training(policy, trace, started=started)
+        shown.say(f"logged to MLflow, run {run_id}")
+    shown.say(f'next: pointsman route "PROMPT" --policy {out} · pointsman promote {out}')
+    shown.result(
+        {"bundle": str(out), "version": policy.version, "router": router, **policy.metrics, "mlflow_run": run_id}
+    )
+
+
+def compare(
+    sources: Annotated[list[str], typer.Argument(metavar="TRACE...", help="Files, or `bundled`.")],
+    routers: Annotated[
+        str | None, typer.Option("--routers", help="Names separated by commas; default: all that train in seconds.")
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Number of seeds.")] = 10,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for pictures and rows.")] = Path("report"),
+    decisions: _Decisions = None,
+    track: _Track = None,
+    json: JsonTarget = None,
+) -> None:
+    """Compare routers with fixed models and honest baselines, with paired 95 % intervals."""
+    from env.trace_io import load_trace
+    from experiments.compare import DEFAULT_ROUTERS, steps
+    from experiments.compare import compare as run
+    from experiments.report import json_rows, table
+
+    started, shown = time.time(), Output(json)
+    names = tuple(routers.split(",")) if routers else DEFAULT_ROUTERS
+    traces = [load_trace(source) for source in sources]
+    with shown.progress("comparing", steps(traces, names, seeds)) as advance:
+        reports = run(
+            traces,
+            names,
+            seeds=seeds,
+            decisions=decisions,
+            step=lambda trace, seed, router: advance(f"{trace}, seed {seed}: {router}"),
+        )
+    for report in reports:
+        shown.say(table(report, width=shown.width))
+    files = _pictures(reports, out, shown)
+    rows = json_rows(reports)
+    shown.say(
+        f"{time.time() - started:.0f} s; pictures and rows in {out}/" if files else f"{time.time() - started:.0f} s"
+    )
+    if decisions is not None:
+        shown.say(f"decisions in {decisions}")
+    if _wants_tracking(track):
+        from experiments.tracking import Tracker, tracking_uri
+
+        Tracker().comparison(reports, files, started=started)
+        shown.say(f"logged to MLflow: mlflow ui --backend-store-uri {tracking_uri()}")
+    shown.result(rows)
+
+
+def evaluate(
+    bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="Policy folder, or models:/NAME@ALIAS.")],
+    source: _Source,
+    decisions: _Decisions = None,
+    json: JsonTarget = None,
+) -> None:
+    """Evaluate a trained policy: on the test part of the trace it was trained on, or on all of another one."""
+    from env.trace_io import load_trace
+    from experiments.deploy import load_policy
+    from experiments.judge import judge, table
+
+    shown = Output(json)
+    policy, trace = load_policy(bundle), load_trace(source)
+    with shown.busy(f"evaluating on {trace.name}"):
+        judged = judge(policy, trace, decisions=decisions)
+    shown.say(table(judged))
+    if decisions is not None:
+        shown.say(f"decisions in {decisions}")
+    shown.result(judged.rows())
+
+
+def _pictures(reports: Sequence[Report], out: Path, shown: Output) -> list[Path]:
+    from env.errors import MissingExtra
+    from experiments.files import write_json
+    from experiments.plot import frontier, save
+    from experiments.report import json_rows
+
+    files = [write_json(json_rows(reports), out / "rows.json")]
+    try:
+        for report in reports:
+            files = [*files, *save(frontier(report), out, f"frontier-{report.trace}")]
+    except MissingExtra as error:
+        shown.say(f"no pictures: {error}")
+    return files
+
+
+def _wants_tracking(asked: bool | None) -> bool:
+    from experiments.tracking import is_installed
+
+    return is_installed() if asked is None else asked
+
+
+def _feedback(name: str | None) -> Feedback | None:
+    from env.errors import BadInput
+    from experiments.train import Feedback
+
+    if name is None:
+        return None
+    if name not in (Feedback.FULL, Feedback.BANDIT):
+        raise BadInput(f"--feedback {name}: it is `full` (every model's outcome) or `bandit` (the chosen one's)")
+    return Feedback(name)
+
+
+def _settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """``alpha=0.5`` and the like; values are YAML, so numbers, true, null and text are what they look like."""
+    import yaml
+
+    from env.errors import BadInput
+
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise BadInput(f"--set {pair}: write it as NAME=VALUE, for example --set alpha=0.5")
+        found[name] = yaml.safe_load(value)
+    return found
+
+
+def _number(value: float | None) -> str:
+    return "not recorded" if value is None else f"{value:.3f}"
+
+
+def _dollars(value: float | None) -> str:
+    return "an unknown cost" if value is None else f"${value * 1000:.4g} per 1,000 requests"

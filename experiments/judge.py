@@ -1,0 +1,146 @@
+"""One trained policy judged on its own: beside the fixed arms, with intervals over prompts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from env.errors import BadInput
+from env.trace import Trace
+from experiments.baselines import BEST_SINGLE, CHEAPEST
+from experiments.bootstrap import Bootstrap, Estimate, estimate
+from experiments.evaluate import DIALS, DecisionsFile, evaluate, realised
+from experiments.folds import featurised
+from experiments.metrics import Frontier, mean_over
+from experiments.trace_report import same_arms
+from routers.policy import Policy
+
+_SHOWN_DIALS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a policy reached.
+
+    Attributes:
+        trace: name of the trace.
+        router: the policy's algorithm.
+        part: what the queries are, in words.
+        n: how many.
+        figures: metric -> value with its interval; ``score@D`` and ``cost_usd@D`` for dials ``D``, and ``aiq``.
+        references: metrics of the best single and the cheapest arm, by ``name (arm)``.
+    """
+
+    trace: str
+    router: str
+    part: str
+    n: int
+    figures: dict[str, Estimate]
+    references: dict[str, dict[str, Estimate]]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Rows as those of a comparison."""
+        named = {self.router: self.figures, **self.references}
+        return [
+            {"trace": self.trace, "router": router, "seed": None, "metric": metric,
+             "value": found.value, "low": found.low, "high": found.high}
+            for router, figures in named.items()
+            for metric, found in figures.items()
+        ]  # fmt: skip
+
+
+def judge(policy: Policy, trace: Trace, *, decisions: str | Path | None = None) -> Judgement:
+    """Evaluate a policy on queries that it was not trained on.
+
+    On the trace it was trained on these are the test part of its seed; on any other trace all queries on which
+    every arm was observed.
+
+    Args:
+        policy: to be judged.
+        trace: recorded outcomes of the policy's arms, and maybe of others.
+        decisions: Parquet file for every decision.
+
+    Raises:
+        BadInput: an arm of the policy is missing, or no query has them all.
+    """
+    own = policy.metrics.get("trace_hash") == trace.hash
+    seed = int(policy.metrics.get("seed", 0))
+    trace = same_arms(trace, policy.arm_names)
+    rows = trace.split(seed).test if own else np.arange(len(trace))
+    rows = rows[np.all(trace.observed[rows], axis=1)]
+    if not len(rows):
+        raise BadInput(f"trace {trace.name}: no query has a score for all of the policy's {trace.n_arms} arms")
+    test = featurised(trace.take(rows), policy.featuriser)
+    made = evaluate(policy, test, seed=seed)
+    if decisions is not None:
+        with DecisionsFile(decisions) as file:
+            file.add(trace.name, test, made)
+    draws = Bootstrap.draw(test.groups, n_seeds=1)
+    weights = np.vstack([np.ones((1, len(test))), draws.prompts])
+    cost, score = mean_over(weights, made.outcomes.cost_usd), mean_over(weights, made.outcomes.score)
+    arms = {name: _arm(policy, test, name) for name in (CHEAPEST, BEST_SINGLE)}
+    fixed = {name: realised(test, np.full((1, len(test)), arm)) for name, arm in arms.items()}
+    arm_cost = {name: mean_over(weights, got.cost_usd)[:, 0] for name, got in fixed.items()}
+    arm_score = {name: mean_over(weights, got.score)[:, 0] for name, got in fixed.items()}
+    frontier = Frontier(cost, score, arm_cost[CHEAPEST], arm_score[CHEAPEST], arm_cost[BEST_SINGLE])
+    figures = {"aiq": frontier.aiq}
+    for at, dial in enumerate(DIALS):
+        if dial in _SHOWN_DIALS:
+            figures |= {f"score@{dial:g}": score[:, at], f"cost_usd@{dial:g}": cost[:, at]}
+    references = {
+        f"{name} ({test.arms[arm]})": _estimates({"score": arm_score[name], "cost_usd": arm_cost[name]})
+        for name, arm in arms.items()
+    }
+    part = f"test part of seed {seed}" if own else "all complete queries of another trace than it was trained on"
+    return Judgement(trace.name, policy.router.name, part, len(test), _estimates(figures), references)
+
+
+def table(judged: Judgement) -> Table:
+    """Score and cost at five dials, and of the fixed arms that bound them."""
+    shown = Table(
+        title=f"{judged.router} on {judged.trace}: {judged.n} queries ({judged.part})",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    shown.add_column("", no_wrap=True)
+    shown.add_column("score [95 %]", justify="right")
+    shown.add_column("$/1k requests [95 %]", justify="right")
+    for dial in _SHOWN_DIALS:
+        score, cost = judged.figures.get(f"score@{dial:g}"), judged.figures.get(f"cost_usd@{dial:g}")
+        shown.add_row(f"dial {dial:g}", _cell(score, 1, ".3f"), _cell(cost, 1000, "#.3g"))
+    shown.add_section()
+    for name, figures in judged.references.items():
+        shown.add_row(name, _cell(figures.get("score"), 1, ".3f"), _cell(figures.get("cost_usd"), 1000, "#.3g"))
+    if "aiq" in judged.figures:
+        shown.caption = f"AIQ {_cell(judged.figures['aiq'], 1, '.4f')}: mean score between the costs of those two"
+        shown.caption_justify = "left"
+    return shown
+
+
+def _arm(policy: Policy, test: Trace, role: str) -> int:
+    """The arm that training data showed to be the cheapest or the best; without a record, what these data show."""
+    name = policy.metrics.get(role)
+    if name in policy.arm_names:
+        return policy.arm_names.index(name)
+    score, cost = test.score.mean(axis=0), test.cost_usd.mean(axis=0)
+    return int(score.argmax() if role == BEST_SINGLE else cost.argmin())
+
+
+def _estimates(figures: dict[str, np.ndarray[tuple[Any, ...], np.dtype[np.float64]]]) -> dict[str, Estimate]:
+    found = {metric: estimate(values[:1], values[1:]) for metric, values in figures.items()}
+    return {metric: value for metric, value in found.items() if value is not None}
+
+
+def _cell(found: Estimate | None, scale: float, form: str) -> str:
+    if found is None:
+        return "-"
+    text = format(found.value * scale, form)
+    if found.low is None or found.high is None:
+        return text
+    return f"{text} [{found.low * scale:{form}}, {found.high * scale:{form}}]"
