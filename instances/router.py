@@ -9,7 +9,7 @@ import logging
 
 import numpy as np
 
-from env.contexts import Contexts
+from env.contexts import Bools, Contexts, Queries
 from env.errors import BadInput
 from env.scheduling import QueueFull
 from instances.calls import Answer, Call, NotReady
@@ -78,7 +78,8 @@ class LLMRouter:
         if missing:
             _log.info("policy arms without an instance, masked: %s", ", ".join(missing))
         self.policy, self._arms = policy, arms
-        self.policy_version = policy.version  # a hash over its weights: once per policy, not per call
+        # Hashes, over all its weights the one: once per policy, not per call.
+        self.policy_version, self._featuriser = policy.version, policy.featuriser.fingerprint
 
     async def ask(self, call: Call) -> Answer:
         """Route a call and wait for the whole answer.
@@ -93,7 +94,7 @@ class LLMRouter:
         """
         journey = Journey(call, self.recorder)
         with journey.recorded():
-            for instance, attempt in journey.attempts(*self._decide(call)):
+            for instance, attempt in journey.attempts(*self.decide(call)):
                 try:
                     completion = await instance.complete(call.request, attempt)
                 except FALLS_BACK as error:
@@ -107,7 +108,7 @@ class LLMRouter:
         """Route a call; returns when the answer begins, with its decision committed. Raises as ``ask`` does."""
         journey = Journey(call, self.recorder)
         with journey.recorded():
-            for instance, attempt in journey.attempts(*self._decide(call)):
+            for instance, attempt in journey.attempts(*self.decide(call)):
                 deltas = instance.stream(call.request, attempt)
                 try:
                     held = await first_content(deltas)
@@ -122,15 +123,21 @@ class LLMRouter:
                 return AnswerStream(journey, instance, held, deltas)
             raise journey.lost()
 
-    def _decide(self, call: Call) -> tuple[Choice, list[LLMInstance]]:
-        """The decision, and the instances to try in order."""
+    def decide(self, call: Call) -> tuple[Choice, list[LLMInstance]]:
+        """The decision, without a call, and the instances to try in order: the choice, then the best of the rest.
+
+        Raises:
+            QueueFull: every instance that could answer refuses.
+            NotReady: none has started yet.
+            BadInput: no instance can ever answer such a call.
+        """
         if call.pin is not None:
             return self._pinned(call, self._manager[call.pin])
         waits = np.array(
             [0.0 if arm is None else arm.queue.expected_wait(call.priority) for arm in self._arms], dtype=np.float32
         )
         dial = self._dial if call.dial is None else call.dial
-        contexts = self.policy.contexts([call.request.prompt], dial=dial, load=waits, mask=self._mask(call))
+        contexts = self.policy.contexts(_query(call), dial=dial, load=waits, mask=self._mask(call))
         # Exploring is ε's part alone: it is stated and bounded, whatever the router would do by itself.
         decision = self.policy.decide(contexts, rng=self._rng, explore=False, epsilon=self._exploration)
         allowed = contexts.mask[0]
@@ -153,7 +160,7 @@ class LLMRouter:
         if not instance.started:
             raise NotReady(f"model `{instance.name}` has not started")
         dial = self._dial if call.dial is None else call.dial
-        contexts = self.policy.contexts([call.request.prompt], dial=dial)
+        contexts = self.policy.contexts(_query(call), dial=dial)
         waits = {instance.name: instance.queue.expected_wait(call.priority)}
         return self._choice(instance, contexts, dial, propensity=1.0, waits=waits, pinned=True), [instance]
 
@@ -173,12 +180,12 @@ class LLMRouter:
             propensity=propensity,
             waits=waits,
             contexts=contexts,
-            featuriser=self.policy.featuriser.fingerprint,
+            featuriser=self._featuriser,
             dial=dial,
             policy_version=self.policy_version,
         )
 
-    def _mask(self, call: Call) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def _mask(self, call: Call) -> Bools:
         """``(K,)`` True where an arm may be chosen: able, affordable, started and, if any is, available."""
         able = [arm for arm in self._arms if arm is not None and arm.takes(self.model_type)]
         if not able:
@@ -197,6 +204,10 @@ class LLMRouter:
                 raise QueueFull("every queue is full", retry_after_s=wait_s)
             available = started  # all are down or resting: a try costs little, refusing helps nobody
         return np.array([arm in available for arm in self._arms], dtype=bool)
+
+
+def _query(call: Call) -> Queries:
+    return Queries.of([call.request.prompt], None if call.task is None else [call.task])
 
 
 def _estimated_cost(instance: LLMInstance, call: Call) -> float:

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from env.contexts import Contexts, Outcomes
+from env.contexts import Contexts, Outcomes, Queries
 from env.errors import BadInput, PointsmanError
 from env.features import default_featuriser
 from instances.config import RuntimeConfig, load_config, parse_model_type
@@ -260,6 +260,7 @@ def learn(policy: Policy, judged: Judged, score: float) -> bool:
         latency_weight=decision.latency_weight,
         mask=known,
         load=waits,
+        task=None if decision.task is None else Queries.of([""], [decision.task]).task,
     )
     outcomes = Outcomes.of(
         np.array([score]),

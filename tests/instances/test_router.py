@@ -66,7 +66,7 @@ async def test_the_served_bundle_decides_as_the_policy_did_where_it_was_trained(
     bundle = policy.save(tmp_path / "bundle")
     config = make_config(exploration=0.3, seed=7, dial=dial, router="policy", policy=str(bundle))
     async with Runtime(config) as runtime:
-        choices = [runtime.router()._decide(call(prompt))[0] for prompt in prompts]
+        choices = [runtime.router().decide(call(prompt))[0] for prompt in prompts]
     assert [policy.arm_names.index(choice.model) for choice in choices] == offline.arms.tolist()
     assert len(set(offline.arms.tolist())) == 2
     np.testing.assert_allclose([choice.propensity for choice in choices], offline.propensities, rtol=1e-6)
