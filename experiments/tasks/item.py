@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
@@ -31,13 +31,14 @@ class Side(StrEnum):
 
 @dataclass(frozen=True)
 class Item:
-    """A prompt, the family it belongs to, the answer a perfect model gives, and how answers are judged."""
+    """A prompt, its family and wording (`form`), the answer a perfect model gives, and how answers are judged."""
 
     task: str
     level: Level
     prompt: str
     answer: str
     check: Check
+    form: str = ""
 
 
 class Dice:
@@ -51,6 +52,7 @@ class Dice:
     def __init__(self, rng: np.random.Generator, side: Side) -> None:
         self.rng = rng
         self.side = side
+        self.last_form = ""
 
     def number(self, low: int, high: int) -> int:
         """An integer in ``[low, high]``, both ends included."""
@@ -60,13 +62,19 @@ class Dice:
         """True with the given probability."""
         return bool(self.rng.random() < probability)
 
-    def pick(self, options: tuple[T, ...] | list[T]) -> T:
+    def pick(self, options: Sequence[T]) -> T:
         """One of the options."""
         return options[int(self.rng.integers(len(options)))]
 
-    def sample(self, options: tuple[T, ...] | list[T], count: int) -> list[T]:
+    def sample(self, options: Sequence[T], count: int) -> list[T]:
         """`count` different options, in random order."""
         return [options[int(i)] for i in self.rng.permutation(len(options))[:count]]
+
+    def form(self, wordings: tuple[str, ...], kind: str = "") -> str:
+        """One of the wordings of a prompt; which one is kept as the item's form, with the `kind` of exercise."""
+        index = int(self.rng.integers(len(wordings)))
+        self.last_form = f"{kind}{index}"
+        return wordings[index]
 
     def phrase(self, options: tuple[str, ...]) -> str:
         """One of the options that this pool's side may use.
@@ -77,6 +85,10 @@ class Dice:
         hidden = (2, 3) if self.side is Side.TRAINING else (0, 1)
         allowed = [text for i, text in enumerate(options) if i % 5 not in hidden]
         return self.pick(allowed)
+
+    def fact(self, options: Sequence[T]) -> T:
+        """One of the half of the options that belongs to this pool's side; the other side never asks for it."""
+        return self.pick(options[self.side is Side.EVALUATION :: 2])
 
 
 class Family(Protocol):

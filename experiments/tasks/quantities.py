@@ -16,8 +16,8 @@ def arithmetic(dice: Dice, level: Level) -> Item:
     """Sums, differences and small products, bare or inside a one-line story."""
     name, thing = dice.pick(NAMES), dice.pick(FRUITS)
     if level is Level.EASY:
-        a, b = dice.number(1, 12), dice.number(1, 9)
-        prompt = dice.pick(
+        a, b = dice.number(1, 9), dice.number(1, 9)
+        prompt = dice.form(
             (
                 f"What is {a} plus {b}? Answer with the number only.",
                 f"Compute {a} + {b}. Reply with just the number.",
@@ -27,19 +27,20 @@ def arithmetic(dice: Dice, level: Level) -> Item:
         )
         return _numeric("arithmetic", level, prompt, a + b)
     if level is Level.MEDIUM:
-        b = dice.number(3, 20)
-        a = b + dice.number(2, 30)
+        b = dice.number(2, 9)
+        a = b + dice.number(2, 12)
         if dice.chance(0.5):
-            c = dice.number(2, 5) * 10
-            prompt = dice.pick(
+            c, a = dice.number(2, 9) * 10, dice.number(1, 9)
+            prompt = dice.form(
                 (
                     f"What is {c} plus {a}? Answer with the number only.",
                     f"{name} packed {c} {thing} on one shelf and {a} on another. How many in total? Number only.",
                     f"Compute {c} + {a}. Reply with just the number.",
-                )
+                ),
+                kind="plus",
             )
             return _numeric("arithmetic", level, prompt, c + a)
-        prompt = dice.pick(
+        prompt = dice.form(
             (
                 f"What is {a} minus {b}? Answer with the number only.",
                 f"{name} had {a} {thing} and gave away {b}. How many {thing} are left? Give only the number.",
@@ -48,8 +49,8 @@ def arithmetic(dice: Dice, level: Level) -> Item:
             )
         )
         return _numeric("arithmetic", level, prompt, a - b)
-    a, b = dice.number(3, 12), dice.number(3, 9)
-    prompt = dice.pick(
+    a, b = dice.number(2, 12), dice.number(2, 5)
+    prompt = dice.form(
         (
             f"What is {a} times {b}? Answer with the number only.",
             f"{name} ordered {a} boxes with {b} {thing} in each box. How many {thing} is that? Give only the number.",
@@ -90,7 +91,7 @@ def unit_conversion(dice: Dice, level: Level) -> Item:
             value = dice.number(11, 99) / 10
             answer = round(value * factor)
     quantity = f"{value:g}"
-    prompt = dice.pick(
+    prompt = dice.form(
         (
             f"Convert {quantity} {source} to {target}. Answer with the number only.",
             f"How many {target} are {quantity} {source}? Reply with just the number.",
@@ -110,7 +111,7 @@ def comparison(dice: Dice, level: Level) -> Item:
         a, b = dice.sample(list(range(2, 100)), 2)
         above = dice.chance(0.5)
         word = dice.pick(("greater", "larger") if above else ("smaller", "less"))
-        prompt = dice.pick(
+        prompt = dice.form(
             (
                 f"Is {a} {word} than {b}? Answer yes or no.",
                 f"The {place} reads {a}. Is this {word} than {b}? Reply yes or no.",
@@ -122,7 +123,7 @@ def comparison(dice: Dice, level: Level) -> Item:
         first, second = dice.sample(NAMES, 2)
         a, b = dice.sample(list(range(15, 90)), 2)
         older = dice.chance(0.5)
-        prompt = dice.pick(
+        prompt = dice.form(
             (
                 f"{first} is {a} years old and {second} is {b}. Is {first} {'older' if older else 'younger'} than {second}? Answer yes or no.",
                 f"{first} scored {a} points, {second} scored {b}. Did {first} score {'more' if older else 'fewer'} points than {second}? Yes or no.",
@@ -137,7 +138,7 @@ def comparison(dice: Dice, level: Level) -> Item:
         if value in (low, high):
             value += 1 if value == high else -1
         inside = dice.chance(0.5)
-        prompt = dice.pick(
+        prompt = dice.form(
             (
                 f"The {place} should stay between {low} and {high} degrees. It is at {value}. Is it {'inside' if inside else 'outside'} the range? Answer yes or no.",
                 f"Is {value} {'between' if inside else 'not between'} {low} and {high}? Reply yes or no.",
@@ -155,21 +156,21 @@ def extreme(dice: Dice, level: Level) -> Item:
     word = dice.pick(("largest", "highest", "biggest") if largest else ("smallest", "lowest"))
     best = max if largest else min
     if level is Level.HARD:
-        count = dice.number(3, 4)
+        count = dice.number(2, 3)
         people, values = dice.sample(NAMES, count), dice.sample(list(range(10, 99)), count)
         table = ", ".join(f"{who} {value}" for who, value in zip(people, values, strict=True))
         answer = people[values.index(best(values))]
-        prompt = dice.pick(
+        prompt = dice.form(
             (
                 f"Scores: {table}. Who has the {word} score? Answer with the name only.",
                 f"{table}. Name the person with the {word} number, nothing else.",
             )
         )
         return Item("extreme", level, prompt, answer, {"kind": "exact", "answer": answer})
-    count, top = (3, 50) if level is Level.EASY else (5, 300)
+    count, top = (2, 60) if level is Level.EASY else (4, 100)
     values = dice.sample(list(range(1, top)), count)
     listing = ", ".join(map(str, values))
-    prompt = dice.pick(
+    prompt = dice.form(
         (
             f"What is the {word} number in this list: {listing}? Answer with the number only.",
             f"Readings of the {dice.pick(SENSORS)}: {listing}. Give only the {word} reading.",
@@ -187,17 +188,17 @@ def counting(dice: Dice, level: Level) -> Item:
         times = dice.number(2, 4)
         words = [target] * times + [dice.pick(others) for _ in range(dice.number(2, 4))]
         listing = " ".join(dice.sample(words, len(words)))
-        prompt = dice.pick(
+        prompt = dice.form(
             (
                 f'How often does the word "{target}" occur here: {listing}? Answer with the number only.',
                 f'Count the word "{target}": {listing}. Number only.',
             )
         )
         return _numeric("counting", level, prompt, times)
-    count = dice.number(2, 4) if level is Level.EASY else dice.number(4, 8)
+    count = dice.number(2, 4) if level is Level.EASY else dice.number(3, 6)
     things = dice.sample(dice.pick((PRODUCTS, WORDS, NAMES, CITIES)), count)
     listing = ", ".join(things)
-    prompt = dice.pick(
+    prompt = dice.form(
         (
             f"How many items are in this list: {listing}? Answer with the number only.",
             f"Order: {listing}. How many things were ordered? Number only.",
@@ -215,18 +216,19 @@ def sorting(dice: Dice, level: Level) -> Item:
         values: list[str] = [str(v) for v in dice.sample(list(range(1, 60)), count)]
         ordered = sorted(values, key=int)
         listing = ", ".join(values)
-        prompt = dice.pick(
+        prompt = dice.form(
             (
                 f"Sort these numbers from smallest to largest: {listing}. Answer with the sorted list only.",
                 f"Put the readings in ascending order, separated by commas: {listing}",
                 f"Order from low to high: {listing}. Only the list.",
-            )
+            ),
+            kind="numbers",
         )
     else:
-        values = dice.sample(WORDS, count)
+        values = dice.sample(WORDS, min(count, 3))
         ordered = sorted(values)
         listing = ", ".join(values)
-        prompt = dice.pick(
+        prompt = dice.form(
             (
                 f"Sort these words alphabetically: {listing}. Answer with the sorted list only.",
                 f"Put the tags in alphabetical order, separated by commas: {listing}",
