@@ -184,7 +184,7 @@ class RoutingEnv(gym.Env[Floats, Action]):
 
     def _asked(self, row: int) -> dict[str, Any]:
         return {
-            "query_id": self.table.query_ids[row],
+            "query_id": str(self.table.query_ids[row]),
             "task": self.table.tasks[row],
             "cost_weight": self._cost_weight,
             "action_mask": self.table.mask[row].copy(),

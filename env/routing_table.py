@@ -20,6 +20,11 @@ from env.errors import BadInput, nearest
 from env.observation import ObservationLayout
 from env.reward import Reward
 
+OUTCOMES = ("score", "cost_usd", "latency_s")
+
+# Longer ids than a UUID with a prefix are kept as objects.
+_LONG_ID = 64
+
 
 @dataclass(frozen=True)
 class RoutingTable:
@@ -37,7 +42,7 @@ class RoutingTable:
             the reward of a refusal where the arm may not be chosen.
         mask: ``(n, K)`` int8, 1 where the arm may be chosen; each row has at least one.
         cost_weight: ``(n,)`` fixed cost weights, ``None`` where one is drawn for each step.
-        query_ids: ``(n,)``.
+        query_ids: ``(n,)`` text.
         tasks: ``(n,)`` labels, or ``None``.
         left_out: queries that were dropped because no arm could be chosen on them.
     """
@@ -52,7 +57,7 @@ class RoutingTable:
     reward: Floats
     mask: NDArray[np.int8]
     cost_weight: NDArray[np.float64] | None
-    query_ids: Objects
+    query_ids: NDArray[Any]
     tasks: Objects
     left_out: int = 0
 
@@ -72,6 +77,11 @@ class RoutingTable:
         bound = 1.0 if np.abs(self.observations).max() <= 1 else np.inf
         box: Space[Any] = Box(-bound, bound, (self.layout.width,), np.float32)
         return box
+
+    @functools.cached_property
+    def outcomes(self) -> Floats:
+        """``(3, n K)`` score, cost and latency of all cells, side by side for one look-up."""
+        return _frozen(np.stack([getattr(self, name).ravel() for name in OUTCOMES]))
 
     @functools.cached_property
     def charged(self) -> Floats:
@@ -171,8 +181,8 @@ class RoutingTable:
             reward=_frozen(np.where(allowed, reward, np.float32(masked_reward))[keep]),
             mask=_frozen(allowed[keep].astype(np.int8)),
             cost_weight=None if observe else _frozen(weights[keep]),
-            query_ids=_frozen(ids[keep]),
-            tasks=_frozen(tasks[keep]),
+            query_ids=_frozen(_compact(ids[keep])),
+            tasks=_frozen(_shared(tasks[keep])),
             left_out=len(contexts) - count,
         )
 
@@ -208,6 +218,18 @@ def _weights(cost_weight: float | str | None, contexts: Contexts) -> NDArray[np.
 
 def _hidden(values: Floats, allowed: Bools, keep: Bools) -> Floats:
     return _frozen(np.where(allowed, values, np.float32(np.nan))[keep])
+
+
+def _compact(ids: Objects) -> NDArray[Any]:
+    """Ids without an object each: handing out a thousand objects costs more than handing out their observations."""
+    longest = max((len(str(name)) for name in ids), default=0)
+    return ids.astype(np.str_) if longest <= _LONG_ID else ids
+
+
+def _shared(labels: Objects) -> Objects:
+    """Equal labels as one object, for the same reason."""
+    one: dict[Any, Any] = {}
+    return np.array([one.setdefault(label, label) for label in labels] + [None], dtype=object)[:-1]
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from env.contexts import Bools, Floats
 from env.errors import BadInput
 from env.routing_env import VIEWS, View, check_options
-from env.routing_table import RoutingTable, check_choice
+from env.routing_table import OUTCOMES, RoutingTable, check_choice
 from env.stream import Batch, Order, QueryStream
 from env.trace import Trace
 from env.trace_table import TableSettings, table_of
@@ -80,6 +80,8 @@ class RoutingVectorEnv(VectorEnv[Floats, NDArray[np.integer[Any]], NDArray[Any]]
         self._stream = QueryStream(self.table, order)
         self._asked: Batch | None = None
         self._propensities: NDArray[np.float64] | None = None
+        self._names: dict[str, Any] = {}
+        self._true, self._false = _fixed(True, num_envs), _fixed(False, num_envs)
 
     @property
     def stream_hash(self) -> str:
@@ -124,14 +126,14 @@ class RoutingVectorEnv(VectorEnv[Floats, NDArray[np.integer[Any]], NDArray[Any]]
         arms = check_arms(actions, self.num_envs, self.table.n_arms)
         cells = answered.rows * self.table.n_arms + arms
         rewards = self.table.rewards(cells, answered.cost_weight)
-        final_info = self._question(answered) | self._answer(answered, cells)
+        final_info = self._answer(answered, cells)
         final_obs = self.table.observe(answered.rows, answered.seen)
         self._asked, self._propensities = self._stream.take(self.num_envs), None
         infos = self._question(self._asked)
-        infos["final_obs"], infos["_final_obs"] = final_obs, self._all(True)
-        infos["final_info"], infos["_final_info"] = final_info, self._all(True)
+        infos["final_obs"], infos["_final_obs"] = final_obs, self._true
+        infos["final_info"], infos["_final_info"] = final_info, self._true
         observations = self.table.observe(self._asked.rows, self._asked.seen)
-        return observations, rewards, self._all(True), self._all(False), infos
+        return observations, rewards, self._true.copy(), self._false.copy(), infos
 
     def action_masks(self) -> Bools:
         """``(num_envs, K)`` True where the arm may be chosen on the query now asked."""
@@ -147,27 +149,42 @@ class RoutingVectorEnv(VectorEnv[Floats, NDArray[np.integer[Any]], NDArray[Any]]
         self._propensities = stated
 
     def _question(self, batch: Batch) -> dict[str, Any]:
-        infos: dict[str, Any] = {
-            "query_id": self.table.query_ids.take(batch.rows),
-            "task": self.table.tasks.take(batch.rows),
+        names = {"query_id": self.table.query_ids.take(batch.rows), "task": self.table.tasks.take(batch.rows)}
+        for values in names.values():
+            # Handed out twice, now and in `final_info`: so nobody may write to them.
+            values.flags.writeable = False
+        self._names = {**names, **{f"_{key}": self._true for key in names}}
+        return self._names | self._numbers(batch)
+
+    def _numbers(self, batch: Batch) -> dict[str, Any]:
+        return {
             "cost_weight": batch.cost_weight.copy(),
+            "_cost_weight": self._true,
             "action_mask": self.table.mask.take(batch.rows, axis=0),
+            "_action_mask": self._true,
         }
-        return infos | {f"_{key}": self._all(True) for key in infos}
 
     def _answer(self, batch: Batch, cells: NDArray[np.int64]) -> dict[str, Any]:
-        table = self.table
-        infos: dict[str, Any] = {"refused": table.mask.take(cells) == 0, "_refused": self._all(True)}
-        for key, values in (("score", table.score), ("cost_usd", table.cost_usd), ("latency_s", table.latency_s)):
-            chosen = values.take(cells).astype(np.float64)
-            infos[key], infos[f"_{key}"] = chosen, ~np.isnan(chosen)
-            if self.view == "full":
-                infos[f"all_{key}"], infos[f"_all_{key}"] = values.take(batch.rows, axis=0), self._all(True)
         stated = np.full(self.num_envs, np.nan) if self._propensities is None else self._propensities
-        return infos | {"propensity": stated, "_propensity": ~np.isnan(stated)}
+        infos = self._names | self._numbers(batch)
+        infos["refused"], infos["_refused"] = self.table.mask.take(cells) == 0, self._true
+        infos["propensity"] = stated
+        infos["_propensity"] = self._false if self._propensities is None else self._true
+        chosen = self.table.outcomes.take(cells, axis=1).astype(np.float64)
+        recorded = ~np.isnan(chosen)
+        for index, key in enumerate(OUTCOMES):
+            infos[key], infos[f"_{key}"] = chosen[index], recorded[index]
+            if self.view == "full":
+                infos[f"all_{key}"] = getattr(self.table, key).take(batch.rows, axis=0)
+                infos[f"_all_{key}"] = self._true
+        return infos
 
-    def _all(self, value: bool) -> Bools:
-        return np.full(self.num_envs, value)
+
+def _fixed(value: bool, n: int) -> Bools:
+    """A mask that is the same in every info: one array, which nobody can write to."""
+    mask = np.full(n, value)
+    mask.flags.writeable = False
+    return mask
 
 
 def check_arms(actions: NDArray[np.integer[Any]], num_envs: int, n_arms: int) -> NDArray[np.int64]:
