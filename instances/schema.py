@@ -118,13 +118,15 @@ _MIGRATIONS: Sequence[Callable[[Connection], None]] = ()
 """Step ``v - 1`` takes a store from version ``v`` to ``v + 1``, inside the caller's transaction."""
 
 
-def prepare(connection: Connection, where: str) -> bytes:
+def prepare(connection: Connection, where: str, *, create: bool = True) -> bytes:
     """Create the tables, or bring them to this version; returns the key of the prompt hashes.
 
     Raises:
-        BadInput: the store was written by a newer version.
+        BadInput: the store was written by a newer version, or is none and may not become one.
     """
     if not inspect(connection).has_table(facts.name):
+        if not create:
+            raise BadInput(f"{where}: not a store of this program; `pointsman serve` writes one")
         metadata.create_all(connection)
         key = secrets.token_hex(32)
         rows = [

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,22 +46,23 @@ _READ_CHUNK = 1000
 class Store:
     """An open store. Calls from any thread or event loop; one thread does the writing."""
 
-    def __init__(self, url: str, *, synchronous: str = "NORMAL") -> None:
+    def __init__(self, url: str, *, synchronous: str = "NORMAL", create: bool = True) -> None:
         """Open, and create or migrate the tables.
 
         Args:
             url: SQLAlchemy URL; a SQLite one must name a file.
             synchronous: SQLite's ``NORMAL`` or ``FULL``.
+            create: False refuses a store that is not there, as reading one wants.
 
         Raises:
             BadInput: the URL is not one, its driver is missing, the database cannot be opened, or was written
                 by a newer version. The password is never part of the message.
         """
-        self._engine = _engine(url, synchronous)
+        self._engine = _engine(url, synchronous, create)
         self.name = self._engine.url.render_as_string(hide_password=True)
         try:
             with self._engine.begin() as connection:
-                self.hash_key = schema.prepare(connection, self.name)
+                self.hash_key = schema.prepare(connection, self.name, create=create)
         except SQLAlchemyError as error:
             self._engine.dispose()
             raise BadInput(f"store {self.name}: cannot be opened: {getattr(error, 'orig', error)}") from None
@@ -125,12 +127,14 @@ class Store:
         return self._writer.submit(work)
 
 
-def _engine(url: str, synchronous: str) -> Engine:
+def _engine(url: str, synchronous: str, create: bool) -> Engine:
     try:
         parsed = make_url(url)
         sqlite = parsed.get_backend_name() == "sqlite"
         if sqlite and parsed.database in (None, "", ":memory:"):
             raise BadInput("store: a SQLite URL must name a file, for example sqlite:///pointsman.db")
+        if sqlite and not create and not Path(parsed.database or "").is_file():
+            raise BadInput(f"store {parsed.database}: no such file")
         # No pool for SQLite: opening a file is cheap, and an idle connection would hold the log open.
         engine = (
             create_engine(parsed, poolclass=NullPool, connect_args={"timeout": _LOCK_WAIT_S}, hide_parameters=True)

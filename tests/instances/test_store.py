@@ -218,6 +218,16 @@ def test_a_password_is_never_part_of_the_message() -> None:
     assert "hunter2" not in str(refused.value)
 
 
+def test_reading_creates_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "none.db"
+    with pytest.raises(BadInput, match="no such file"):
+        Store(f"sqlite:///{file}", create=False)
+    assert not file.exists()
+    file.touch()
+    with pytest.raises(BadInput, match="not a store"):
+        Store(f"sqlite:///{file}", create=False)
+
+
 async def test_a_closed_store_says_so(url: str) -> None:
     store = Store(url)
     store.close()
