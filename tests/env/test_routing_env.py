@@ -16,14 +16,14 @@ from gymnasium.utils.env_checker import check_env
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from env.checkers import check_trace_env
+from env.checkers import check_trace_env, check_vector_env
 from env.contexts import Contexts, Outcomes
 from env.errors import BadInput
 from env.features import Hashing
 from env.routing_env import RoutingEnv
 from env.routing_table import RoutingTable
 from env.trace import Trace
-from env.trace_io import from_rows
+from env.trace_io import bundled_path, from_rows
 
 HASHING = {"kind": "hashing", "n_features": 32}
 
@@ -76,8 +76,11 @@ def test_the_id_is_made_from_json(trace_file: Path) -> None:
     assert np.array_equal(one, other)
 
 
-def test_importing_pointsman_registers_the_id() -> None:
-    code = "import pointsman, gymnasium; gymnasium.spec('pointsman/Routing-v0')"
+def test_importing_pointsman_registers_the_id_and_leaves_torch_alone() -> None:
+    code = (
+        "import sys, pointsman, gymnasium; gymnasium.spec('pointsman/Routing-v0'); pointsman.RoutingEnv;"
+        "import env.vector_env, env.checkers; assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -389,6 +392,12 @@ def test_queries_without_any_outcome_are_left_out_and_counted(small_trace: Trace
     score[:5] = np.nan
     env = RoutingEnv(replace(small_trace, score=score), featuriser=Hashing(8), part="all")
     assert (env.n_queries, env.table.left_out) == (len(small_trace) - 5, 5)
+
+
+@pytest.mark.skipif(not bundled_path().is_file(), reason="this checkout has no bundled trace")
+def test_the_bundled_trace_is_the_default() -> None:
+    check_trace_env(gym.make("pointsman/Routing-v0", cost_weight="observe"))
+    check_vector_env(gym.make_vec("pointsman/Routing-v0", num_envs=16), steps=5)
 
 
 def test_an_environment_on_real_data(data_folder: Path) -> None:
