@@ -150,9 +150,13 @@ class Policy:
             return self.router.act(contexts, rng, explore=explore)
         if not 0 < epsilon <= 1:
             raise ValueError(f"epsilon is a share in [0, 1], got {epsilon}")
-        law = (1 - epsilon) * self.router.law(contexts, explore=explore) + epsilon * uniform(contexts.mask)
-        scores = self.router.act(contexts, np.random.default_rng(0), explore=False).scores
-        return sample(law, scores, rng)
+        best = self.router.act(contexts, np.random.default_rng(0), explore=False)
+        if not explore and (best.propensities == 1).all():
+            # A deterministic rule has just said its law; asking for it would decide a second time.
+            law = np.asarray(np.arange(len(self.arms)) == best.arms[:, None], dtype=np.float64)
+        else:
+            law = self.router.law(contexts, explore=explore)
+        return sample((1 - epsilon) * law + epsilon * uniform(contexts.mask), best.scores, rng)
 
     def save(self, folder: str | Path) -> Path:
         """Write the bundle (see ``routers.bundle``)."""
