@@ -46,8 +46,14 @@ _PUBLIC = {
     "save_trace": "env.trace_io:save_trace",
     "compare": "experiments.compare:compare",
     "evaluate": "experiments.evaluate:evaluate",
+    "explain": "experiments.explain:explain",
+    "export_log": "experiments.export:export_log",
     "train": "experiments.train:train",
+    "close_runtime": "instances.api:close_runtime",
     "get_model": "instances.api:get_model",
+    "RuntimeConfig": "instances.config:RuntimeConfig",
+    "load_config": "instances.config:load_config",
+    "Runtime": "instances.runtime:Runtime",
     "make_router": "routers:make",
     "router_names": "routers:names",
     "Decision": "routers.base:Decision",
@@ -83,4 +89,4 @@ importlib.import_module("env")
 if __name__ == "__main__":
     from experiments.cli import main
 
-    main()
+    raise SystemExit(main())
