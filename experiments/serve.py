@@ -19,12 +19,14 @@ from typing import Any, Self
 
 import uvicorn
 
-from env.errors import BadInput, PointsmanError
+from env.errors import BadInput, MissingExtra, PointsmanError
 from experiments.deploy import CHAMPION, MODEL, load_policy
 from experiments.tracking import exists, is_installed
 from instances.config import RuntimeConfig
 from instances.gateway.app import create_app
 from instances.ports import MetricSink, PolicySource
+from instances.providers import make_provider
+from instances.providers.weights import MissingWeights
 from instances.runtime import SHIPPED_POLICY, Runtime, configured_policy
 from routers.policy import Policy
 
@@ -85,6 +87,29 @@ def _from_alias(reference: str) -> Choice:
     if policy is None:
         raise BadInput(f"{reference}: nothing is registered under it")
     return Choice(policy, reference, source)
+
+
+def installed_only(config: RuntimeConfig) -> tuple[RuntimeConfig, tuple[str, ...]]:
+    """The configuration without the models that are not installed, and why each was left out.
+
+    For the shipped configuration, which nobody wrote with this machine in mind; in one's own configuration a model
+    that cannot be had is an error.
+
+    Raises:
+        PointsmanError: none is installed.
+    """
+    kept, notes, problem = [], [], None
+    for instance in config.instances:
+        try:
+            make_provider(instance)
+        except (MissingExtra, MissingWeights) as error:
+            problem = problem or error
+            notes.append(f"{instance.name} is left out: {error}")
+        else:
+            kept.append(instance)
+    if not kept and problem is not None:
+        raise problem
+    return config.model_copy(update={"instances": tuple(kept)}), tuple(notes)
 
 
 class Server:
@@ -165,7 +190,7 @@ class Server:
 
     @contextmanager
     def in_background(self, *, timeout_s: float = 120.0) -> Iterator[Self]:
-        """Serve in a thread while the block runs; entered when at least one model is up.
+        """Serve in a thread while the block runs; entered when every model has started, or one and time is up.
 
         Raises:
             PointsmanError: no model came up in time.
@@ -174,8 +199,10 @@ class Server:
         thread.start()
         try:
             until = time.monotonic() + timeout_s
-            while not self.runtime.ready:
+            while not all(instance.started for instance in self.runtime.manager):
                 if time.monotonic() > until or not thread.is_alive():
+                    if self.runtime.ready:
+                        break
                     raise PointsmanError(f"no model was up after {timeout_s:g} s; the log above says why")
                 time.sleep(0.05)
             yield self

@@ -179,20 +179,30 @@ class Tracker:
         tags: Mapping[str, str] | None = None,
     ) -> Iterator[str]:
         """A run that is closed however its block ends: finished, or failed when it raised."""
-        marks = {"pointsman_version": version("pointsman"), **(tags or {})}
-        if parent is not None:
-            marks["mlflow.parentRunId"] = parent
         with speaking_plainly():
-            made = self.client.create_run(
-                self._experiment, start_time=int((started or time.time()) * 1000), tags=marks, run_name=name
-            )
-            run_id: str = made.info.run_id
+            run_id = self.begin(name, parent=parent, started=started, tags=tags)
             try:
                 yield run_id
             except BaseException:
                 self.client.set_terminated(run_id, "FAILED")
                 raise
             self.client.set_terminated(run_id, "FINISHED")
+
+    def begin(
+        self,
+        name: str,
+        *,
+        parent: str | None = None,
+        started: float | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
+        """Open a run, which the caller must terminate; its id."""
+        marks = {"pointsman_version": version("pointsman"), **(tags or {})}
+        if parent is not None:
+            marks["mlflow.parentRunId"] = parent
+        since = int((started or time.time()) * 1000)
+        made = self.client.create_run(self._experiment, start_time=since, tags=marks, run_name=name)
+        return str(made.info.run_id)
 
     def _router(self, parent: str, report: Report, entry: Entry, started: float | None) -> None:
         name = f"{entry.router} on {report.trace}"

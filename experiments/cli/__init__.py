@@ -6,8 +6,12 @@ needs is imported when it runs, so that ``pointsman --help`` is quick and the ba
 
 from __future__ import annotations
 
+import logging
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -66,9 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
+    # First, so that a library that sets up logging for everyone, at a level of its own, comes too late.
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     given = optional_json_file(sys.argv[1:] if arguments is None else arguments)
     try:
-        status = typer.main.get_command(app).main(args=given, prog_name="pointsman", standalone_mode=False)
+        with _terminated_like_ctrl_c():
+            status = typer.main.get_command(app).main(args=given, prog_name="pointsman", standalone_mode=False)
     except PointsmanError as error:
         return _complain(str(error), error.exit_code)
     except _UsageError as error:
@@ -84,6 +91,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if status == _INTERRUPTED:
         return _complain("interrupted", _INTERRUPTED)
     return status if isinstance(status, int) else 0
+
+
+@contextmanager
+def _terminated_like_ctrl_c() -> Iterator[None]:
+    """Inside, SIGTERM cleans up as Ctrl-C does, instead of ending the process where it stands."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _complain(message: str, status: int) -> int:

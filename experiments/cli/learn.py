@@ -1,4 +1,4 @@
-"""``pointsman train | compare | evaluate``."""
+"""``pointsman record | train | compare | evaluate``."""
 
 from __future__ import annotations
 
@@ -27,9 +27,31 @@ _Latency = Annotated[float, typer.Option("--latency-weight", min=0, help="Score 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
+    app.command()(record)
     app.command()(train)
     app.command()(compare)
     app.command()(evaluate)
+
+
+def record(
+    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="YAML with the models to ask.")],
+    prompts: Annotated[
+        Path, typer.Option("--prompts", metavar="FILE.jsonl", help="Lines with query_id, task, prompt and check.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="TRACE", help="Parquet file to write.")],
+    only: Annotated[list[str] | None, typer.Option("--only", metavar="NAME", help="Ask this model only.")] = None,
+    json: JsonTarget = None,
+) -> None:
+    """Ask every model every prompt and judge the answers; an interrupted recording goes on where it stopped."""
+    from dataclasses import asdict
+
+    from experiments.record import record as run
+
+    shown = Output(json)
+    done = run(config, prompts, out, only=only or ())
+    state = f"{done.missing_shards} shards still to record" if done.missing_shards else f"written: {out}"
+    shown.say(f"{done.rows} rows recorded, {done.failed} calls failed; {state}")
+    shown.result({**asdict(done), "out": str(out)})
 
 
 def train(

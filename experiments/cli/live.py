@@ -68,22 +68,33 @@ def serve(
     port: Annotated[
         int | None, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
     ] = None,
+    track: Annotated[
+        bool | None,
+        typer.Option("--track/--no-track", help="Log aggregates to MLflow; by default where the policy comes from it."),
+    ] = None,
     json: JsonTarget = None,
 ) -> None:
     """Serve real models behind the learned policy, over the OpenAI API."""
-    from experiments.serve import Server, choose_policy
+    from experiments.serve import Server, choose_policy, installed_only
     from instances.config import load_config
 
     shown, settings = Output(json), load_config(config)
+    settings, notes = installed_only(settings) if config is None else (settings, ())
     choice = choose_policy(policy, settings)
+    sink = None
+    if track or (track is None and choice.source is not None):
+        from experiments.live_metrics import MLflowMetricSink
+
+        sink = MLflowMetricSink(choice.policy.version)
     server = Server(
         settings,
         choice.policy,
         source=choice.source,
+        metrics=sink,
         host=host or settings.host,
         port=settings.port if port is None else port,
     )
-    for note in choice.notes:
+    for note in (*notes, *choice.notes):
         shown.say(f"note: {note}")
     facts = server.describe() | {"policy_from": choice.origin}
     masked = f" (no instance: {', '.join(facts['masked_arms'])})" if facts["masked_arms"] else ""
@@ -94,7 +105,11 @@ def serve(
     shown.say(f"record   {facts['store']}")
     shown.say(f"{facts['url'].removesuffix('/v1')}/readyz answers 200 when a model is up; Ctrl-C stops")
     shown.result(facts)
-    server.run()
+    try:
+        server.run()
+    finally:
+        if sink is not None:
+            sink.close()
     shown.say("stopped")
 
 

@@ -92,3 +92,23 @@ def test_what_mlflow_raises_becomes_one_line(record: str) -> None:
     with pytest.raises(PointsmanError) as raised, speaking_plainly():
         client.get_run("0" * 32)
     assert "\n" not in str(raised.value)
+
+
+def test_a_server_logs_its_aggregates_into_one_run(record: str) -> None:
+    from experiments.live_metrics import MLflowMetricSink
+    from instances.ports import MetricSink
+
+    sink = MLflowMetricSink("abc123")
+    assert isinstance(sink, MetricSink)
+    assert sink.run_id is None
+    for step in (1, 2):
+        sink.log({"requests.text+image.ok": float(step), "small.calls": 2.0 * step}, step)
+    run_id = sink.run_id
+    assert run_id is not None
+    sink.close()
+    sink.close()
+    client = connect(record)
+    run = client.get_run(run_id)
+    assert (run.info.status, run.data.tags["policy_version"]) == ("FINISHED", "abc123")
+    assert run.data.metrics == {"requests.text-image.ok": 2.0, "small.calls": 4.0}
+    assert [point.step for point in client.get_metric_history(run_id, "small.calls")] == [1, 2]
