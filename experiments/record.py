@@ -193,9 +193,7 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-async def _record_all(
-    instances: Sequence[InstanceConfig], parts: _Parts, bar: Progress
-) -> tuple[int, int]:
+async def _record_all(instances: Sequence[InstanceConfig], parts: _Parts, bar: Progress) -> tuple[int, int]:
     rows = failed = 0
     for instance in instances:
         todo = [index for index in parts.indices if not parts.path(instance.name, index).exists()]

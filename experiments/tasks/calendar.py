@@ -20,26 +20,30 @@ def weekday(dice: Dice, level: Level) -> Item:
     if level is Level.EASY:
         prompt = dice.form(
             (
-                f"Today is {day}. {name} says {event} is tomorrow. On which weekday is {event}? Answer with the weekday only.",
-                f"{event.capitalize()} is on the day after {day}. Which weekday is that? Answer with one word, {name} asks.",
+                f"Today is {day}. {name} says {event} is tomorrow. On which weekday is {event}? "
+                "Answer with the weekday only.",
+                f"{event.capitalize()} is on the day after {day}. Which weekday is that? Answer with "
+                f"one word, {name} asks.",
                 f"Calendar of {name}: {event} is one day after {day}. Name the weekday only.",
             )
         )
         return _day(level, prompt, WEEKDAYS[(today + 1) % 7])
     if level is Level.MEDIUM:
-        steps, words = -1, "the day before"
         prompt = dice.form(
             (
-                f"{event.capitalize()} is {words} {day}, writes {name}. Which weekday is it? Answer with the weekday only.",
-                f"{name} moved {event} to {words} {day}. Reply with the weekday only.",
+                f"{event.capitalize()} is the day before {day}, writes {name}. Which weekday is it? Answer "
+                "with the weekday only.",
+                f"{name} moved {event} to the day before {day}. Reply with the weekday only.",
             )
         )
-        return _day(level, prompt, WEEKDAYS[(today + steps) % 7])
+        return _day(level, prompt, WEEKDAYS[(today - 1) % 7])
     steps = dice.number(2, 4)
     prompt = dice.form(
         (
-            f"Today is {day}. {name} plans {event} in {_SHORT_WORDS[steps]} days. Which weekday will it be? One word only.",
-            f"{event.capitalize()} starts {_SHORT_WORDS[steps]} days after {day}. Tell {name} the weekday, nothing else.",
+            f"Today is {day}. {name} plans {event} in {_SHORT_WORDS[steps]} days. Which weekday will "
+            "it be? One word only.",
+            f"{event.capitalize()} starts {_SHORT_WORDS[steps]} days after {day}. Tell {name} the "
+            "weekday, nothing else.",
         )
     )
     return _day(level, prompt, WEEKDAYS[(today + steps) % 7])
@@ -55,7 +59,8 @@ def schedule(dice: Dice, level: Level) -> Item:
         answer = f"{month} {day + gap}"
         prompt = dice.form(
             (
-                f"{event.capitalize()} was moved to {words} {month} {day}. Give the new date in the form 'Month day', nothing else.",
+                f"{event.capitalize()} was moved to {words} {month} {day}. Give the new date in the "
+                "form 'Month day', nothing else.",
                 f"{name} has {event} {words} {month} {day}. What date is that? Answer in the form 'Month day'.",
             )
         )
@@ -67,7 +72,8 @@ def schedule(dice: Dice, level: Level) -> Item:
         plural = "hour" if length == 1 else "hours"
         prompt = dice.form(
             (
-                f"{event.capitalize()} starts at {hour}:{minute} and takes {length} {plural}. When does it end? Answer with the time only.",
+                f"{event.capitalize()} starts at {hour}:{minute} and takes {length} {plural}. When "
+                "does it end? Answer with the time only.",
                 f"{name} begins at {hour}:{minute} and works {length} {plural}. Give the end time as hh:mm only.",
             )
         )
@@ -78,8 +84,10 @@ def schedule(dice: Dice, level: Level) -> Item:
     answer = f"{end // 60}:{end % 60:02d}"
     prompt = dice.form(
         (
-            f"{event.capitalize()} starts at {start // 60}:{start % 60:02d} and lasts {end - start} minutes. When does it end? Time only.",
-            f"{name} leaves at {start // 60}:{start % 60:02d} and travels {end - start} minutes. Give the arrival time as hh:mm only.",
+            f"{event.capitalize()} starts at {start // 60}:{start % 60:02d} and lasts {end - start} "
+            "minutes. When does it end? Time only.",
+            f"{name} leaves at {start // 60}:{start % 60:02d} and travels {end - start} minutes. Give "
+            "the arrival time as hh:mm only.",
         )
     )
     return Item("schedule", level, prompt, answer, {"kind": "exact", "answer": answer})

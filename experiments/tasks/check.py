@@ -41,7 +41,7 @@ def score(check: Mapping[str, Any], response: str) -> float:
     kind = check.get("kind")
     judge = _KINDS.get(str(kind))
     if judge is None:
-        raise BadInput(f"check kind {kind!r} is unknown: use one of {', '.join(sorted(_KINDS))}")
+        raise BadInput(f"check kind `{kind}` is unknown: use one of {', '.join(sorted(_KINDS))}")
     return judge(check, response)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -91,11 +91,8 @@ class Dice:
         return self.pick(options[self.side is Side.EVALUATION :: 2])
 
 
-class Family(Protocol):
-    """Makes one item of a family at a level of difficulty."""
-
-    def __call__(self, dice: Dice, level: Level) -> Item: ...
-
+Family = Callable[[Dice, Level], Item]
+"""Makes one item of a family at a level of difficulty."""
 
 FAMILIES: dict[str, Family] = {}
 

@@ -83,9 +83,7 @@ def language(dice: Dice, level: Level) -> Item:
             f"{name} wrote: {text}\nLanguage ({choices}), one word only.",
         )
     )
-    return Item(
-        "language", level, prompt, answer, {"kind": "label", "answer": answer, "labels": list(labels)}
-    )
+    return Item("language", level, prompt, answer, {"kind": "label", "answer": answer, "labels": list(labels)})
 
 
 @family("category")

@@ -21,7 +21,8 @@ def arithmetic(dice: Dice, level: Level) -> Item:
             (
                 f"What is {a} plus {b}? Answer with the number only.",
                 f"Compute {a} + {b}. Reply with just the number.",
-                f"{name} has {a} {thing} and buys {b} more. How many {thing} does {name} have now? Give only the number.",
+                f"{name} has {a} {thing} and buys {b} more. How many {thing} does {name} have now? "
+                "Give only the number.",
                 f"Add these two readings: {a} and {b}. Number only.",
             )
         )
@@ -125,9 +126,12 @@ def comparison(dice: Dice, level: Level) -> Item:
         older = dice.chance(0.5)
         prompt = dice.form(
             (
-                f"{first} is {a} years old and {second} is {b}. Is {first} {'older' if older else 'younger'} than {second}? Answer yes or no.",
-                f"{first} scored {a} points, {second} scored {b}. Did {first} score {'more' if older else 'fewer'} points than {second}? Yes or no.",
-                f"Alarm rule: the {place} must stay {'above' if older else 'below'} {b}. It reads {a}. Is the rule kept? Answer yes or no.",
+                f"{first} is {a} years old and {second} is {b}. Is {first} "
+                f"{'older' if older else 'younger'} than {second}? Answer yes or no.",
+                f"{first} scored {a} points, {second} scored {b}. Did {first} score "
+                f"{'more' if older else 'fewer'} points than {second}? Yes or no.",
+                f"Alarm rule: the {place} must stay {'above' if older else 'below'} {b}. It reads "
+                f"{a}. Is the rule kept? Answer yes or no.",
             )
         )
         holds = a > b if older else a < b
@@ -140,7 +144,8 @@ def comparison(dice: Dice, level: Level) -> Item:
         inside = dice.chance(0.5)
         prompt = dice.form(
             (
-                f"The {place} should stay between {low} and {high} degrees. It is at {value}. Is it {'inside' if inside else 'outside'} the range? Answer yes or no.",
+                f"The {place} should stay between {low} and {high} degrees. It is at {value}. Is it "
+                f"{'inside' if inside else 'outside'} the range? Answer yes or no.",
                 f"Is {value} {'between' if inside else 'not between'} {low} and {high}? Reply yes or no.",
             )
         )

@@ -39,7 +39,8 @@ def extraction(dice: Dice, level: Level) -> Item:
                     {"order number": code, "email address": mail, "due date": date, "destination city": city},
                 ),
                 (
-                    f"Hi, {name} here. On {date} I paid {price} euros for a {product} in {other}, but I live in {city}. Ticket {code}.",
+                    f"Hi, {name} here. On {date} I paid {price} euros for a {product} in {other}, but "
+                    f"I live in {city}. Ticket {code}.",
                     {"ticket number": code, "price": price, "product": product, "date": date},
                 ),
                 (

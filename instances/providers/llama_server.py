@@ -202,8 +202,7 @@ def _exit_without(parent: int) -> None:
 
 
 def _exit_at_end_of_stdin() -> None:
-    while sys.stdin.buffer.read1():
-        pass
+    sys.stdin.buffer.read()
     os._exit(0)
 
 

@@ -1,7 +1,7 @@
 """A local LLM: a GGUF file behind a llama.cpp server that the runtime starts, watches and stops.
 
-Two ways of asking (`PromptingConfig`): ``chat`` sends the conversation as it is; ``few_shot`` puts solved examples
-of the same kind before it and lets the model continue the text, which suits base models and short answers. With
+Two ways of asking (`PromptingConfig`): ``chat`` sends the conversation as it is; ``few_shot`` puts the nearest solved
+examples before it and lets the model continue the text for one line, which suits base models and short answers. With
 ``votes`` the model answers several times and the most frequent answer wins.
 """
 
@@ -103,7 +103,7 @@ class LocalProvider(Provider):
         return Completion(
             text=best.text,
             input_tokens=usage.get("prompt_tokens"),
-            output_tokens=usage.get("completion_tokens"),
+            output_tokens=usage.get("completion_tokens") if len(choices) == 1 else sum(map(_generated, choices)),
             latency_s=latency_s,
             logprob=best.logprob,
             finish_reason=choices[0].get("finish_reason") or "stop",
@@ -222,6 +222,11 @@ def _text(choice: Mapping[str, Any], chat: bool) -> str:
     if chat:
         return str((choice.get("message") or {}).get("content") or "")
     return str(choice.get("text") or "").strip()
+
+
+def _generated(choice: Mapping[str, Any]) -> int:
+    """Tokens of one sample with the one that ended it: llama.cpp's usage counts the first sample only."""
+    return len(_logprobs(choice)) + (choice.get("finish_reason") == "stop")
 
 
 def _logprobs(choice: Mapping[str, Any]) -> list[float]:
