@@ -1,0 +1,47 @@
+"""The picture: everything that belongs on it is on it, with units."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from env.features import Featuriser
+from env.trace import Trace
+from experiments.compare import Report, compare
+
+pytest.importorskip("matplotlib", reason="drawing needs the `train` extra")
+
+from experiments.plot import frontier, save
+
+
+@pytest.fixture(scope="module")
+def report(trace: Trace, featuriser: Featuriser) -> Report:
+    return compare([trace], ("random", "zero", "placebo", "ridge"), seeds=1, featuriser=featuriser)[0]
+
+
+def test_axes_have_units_and_every_arm_its_name(report: Report) -> None:
+    axes = frontier(report).axes[0]
+    assert axes.get_xscale() == "log"
+    assert "US dollars per 1,000 requests" in axes.get_xlabel()
+    assert "mean score" in axes.get_ylabel()
+    legend = axes.get_legend()
+    assert legend is not None
+    assert {text.get_text() for text in legend.get_texts()} == {
+        "oracle (ceiling)", "zero (blind mixing)", "ridge", "random",
+    }  # fmt: skip
+    assert {"small", "middle", "large"} <= {text.get_text() for text in axes.texts}
+
+
+def test_it_is_written_for_screens_and_for_papers(report: Report, tmp_path: Path) -> None:
+    files = save(frontier(report), tmp_path, "frontier")
+    assert [file.suffix for file in files] == [".png", ".svg", ".pdf"]
+    assert files[0].read_bytes().startswith(b"\x89PNG")
+    assert files[2].read_bytes().startswith(b"%PDF")
+
+
+def test_without_costs_it_shows_scores(costless_trace: Trace, featuriser: Featuriser) -> None:
+    report = compare([costless_trace], ("ridge",), seeds=1, featuriser=featuriser)[0]
+    axes = frontier(report).axes[0]
+    assert "the trace has no costs" in axes.get_xlabel()
+    assert {"ridge", "fixed:large", "oracle"} <= {label.get_text() for label in axes.get_yticklabels()}
