@@ -102,7 +102,7 @@ def test_checkers(check: dict[str, object], response: str, expected: float) -> N
 
 
 def test_an_unknown_check_is_refused() -> None:
-    with pytest.raises(BadInput, match="`guess`.*exact"):
+    with pytest.raises(BadInput, match=r"`guess`.*exact"):
         score({"kind": "guess"}, "")
 
 
