@@ -90,8 +90,11 @@ class LinearPosterior:
         """
         inverse = self.inverse[arm]
         spread = inverse @ x
-        gain = spread / (1 + x @ spread)
-        np.multiply.outer(spread, gain, out=self._scratch)
+        surprise = 1 + x @ spread
+        gain = spread / surprise
+        # The outer product of one vector with itself keeps the matrix symmetric to the last bit.
+        root = spread / np.sqrt(surprise)
+        np.multiply.outer(root, root, out=self._scratch)
         inverse -= self._scratch
         seen = ~np.isnan(targets)
         centred = targets - (PRIOR_SCORE, 0.0, 0.0)

@@ -81,11 +81,11 @@ class PPORouter(Router):
         n_envs: int = 1024,
         n_steps: int = 32,
         batch_size: int = 1024,
-        n_epochs: int = 10,
-        learning_rate: float = 2e-3,
+        n_epochs: int = 5,
+        learning_rate: float = 1e-3,
         ent_coef: float = 0.0,
         total_steps: int = 262_144,
-        patience: int = 2,
+        patience: int = 3,
         seed: int = 0,
     ) -> None:
         super().__init__(

@@ -150,7 +150,9 @@ def test_a_batch_equals_the_loop(name: str, explore: bool) -> None:
     ranked = np.sort(np.where(allowed, batch.scores, -np.inf), axis=1)
     scale = np.maximum(np.abs(ranked[:, -1]), 1e-2)
     clear = ~(ranked[:, -1] - ranked[:, -2] <= 1e-4 * scale)
-    arms, propensities = (np.concatenate(parts) for parts in zip(*((r.arms, r.propensities) for r in rows), strict=True))
+    arms, propensities = (
+        np.concatenate(parts) for parts in zip(*((r.arms, r.propensities) for r in rows), strict=True)
+    )
     # Where an arm is drawn from a law, scores do not decide; there the law itself is the same and so is the draw.
     np.testing.assert_array_equal(arms[clear], batch.arms[clear])
     np.testing.assert_allclose(propensities[clear], batch.propensities[clear], rtol=1e-3, atol=1e-6)
@@ -325,7 +327,8 @@ def test_costs_never_recorded_do_not_matter(name: str) -> None:
         pytest.skip(f"`{name}` does not learn from a table here")
     router.fit(contexts, Outcomes.of(outcomes.score))
     free, dear = (
-        router.act(weighted(contexts, cost_weight=weight), np.random.default_rng(0), explore=False) for weight in (0, 99)
+        router.act(weighted(contexts, cost_weight=weight), np.random.default_rng(0), explore=False)
+        for weight in (0, 99)
     )
     np.testing.assert_array_equal(free.arms, dear.arms)
 
