@@ -210,10 +210,6 @@ def _query(call: Call) -> Queries:
     return Queries.of([call.request.prompt], None if call.task is None else [call.task])
 
 
-def _query(call: Call) -> Queries:
-    return Queries.of([call.request.prompt], None if call.task is None else [call.task])
-
-
 def _estimated_cost(instance: LLMInstance, call: Call) -> float:
     """Dollars, from the length of the prompt and the output limit; compute time is not known beforehand."""
     params = call.request.params
