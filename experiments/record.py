@@ -93,7 +93,8 @@ def record(
         config: the instances to ask; they are asked one after another, one prompt at a time, so that the measured
             latency is the model's own.
         prompts: JSON lines ``{"query_id", "task", "prompt", "check"}`` (`experiments.tasks.check`).
-        out: the Parquet file; shards lie in ``OUT.parts`` until it is complete.
+        out: the Parquet file, written when every shard is there. The shards lie in ``OUT.parts``; nothing needs
+            them once the file is written.
         only: names of the instances that this run asks. Several runs may share the work of one recording.
         shard_size: prompts per shard.
         progress: show a progress bar.

@@ -51,10 +51,8 @@ def extraction(dice: Dice, level: Level) -> Item:
         )
     if level is Level.HARD:
         chosen = dice.sample(list(fields), 2)
-        answer = {field.split()[-1] if field.split()[-1] != "number" else "number": fields[field] for field in chosen}
+        answer = {field.split()[-1]: fields[field] for field in chosen}  # "due date" is asked for as "date"
         keys = " and ".join(f'"{key}"' for key in answer)
-        if len(answer) < 2:  # two fields with the same last word: ask for one
-            chosen = chosen[:1]
         prompt = dice.form(
             (
                 f"Extract {' and '.join('the ' + f for f in chosen)} as JSON with the keys {keys}. Message: {message}",

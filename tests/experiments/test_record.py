@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -87,31 +88,32 @@ def test_a_finished_recording_asks_nothing_again(world: Path) -> None:
     assert (world / "out.parquet").read_bytes() == before
 
 
-def test_killed_in_the_middle_it_goes_on_where_it_stopped(world: Path) -> None:
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_stopped_in_the_middle_it_goes_on_where_it_stopped(world: Path, end: signal.Signals) -> None:
     script = (
         "import sys; from pathlib import Path; from tests.experiments.test_record import config; "
         "from experiments.record import record; folder = Path(sys.argv[1]); "
         "record(config(folder, speed=1.0), folder / 'prompts.jsonl', folder / 'out.parquet', shard_size=2)"
     )
     root = Path(__file__).parents[2]
-    process = subprocess.Popen([sys.executable, "-c", script, str(world)], cwd=root, stdout=subprocess.DEVNULL)
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([sys.executable, "-c", script, str(world)], cwd=root, **silent)
     parts = world / "out.parquet.parts"
     deadline = time.monotonic() + 60
     while len(list(parts.glob("good-*.parquet"))) < 2:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
-    process.kill()
-    process.wait()
+    process.send_signal(end)
+    assert process.wait(30) != 0
     assert not (world / "out.parquet").exists()
     finished = {path: path.stat().st_mtime_ns for path in parts.glob("*.parquet")}
-    # The settings of the killed run, so that its shards fit.
+    # The settings of the stopped run, so that its shards fit.
     done = record(
         config(world, speed=1.0), world / "prompts.jsonl", world / "out.parquet", shard_size=2, progress=False
     )
     assert done.rows == 2 * (COUNT - len(finished))
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     assert len(load_trace(done.out)) == COUNT
-    assert not [path for path in parts.iterdir() if path.name.startswith(".") and path.stat().st_size == 0]
 
 
 def test_shards_of_other_settings_are_not_mixed_in(world: Path) -> None:
