@@ -18,6 +18,7 @@ from env.observation import ObservationLayout
 from env.reward import Reward
 from env.routing_table import RoutingTable
 from routers.base import Array, Capabilities, Decision, Router, greedy, sample
+from routers.costs import column_means
 from routers.least_squares import Doubles
 from routers.ridge import Ridge
 
@@ -29,6 +30,9 @@ _HELD_OUT = 0.2
 _PREFERENCES = np.linspace(-1, 1, 5)
 
 Network: TypeAlias = dict[str, Floats]
+
+# The largest cost weight trained for, as a multiple of what makes the mean of the cheapest arm the best.
+_HEADROOM = 3.0
 
 _LAYERS = ("hidden_1", "hidden_2", "logits")
 
@@ -144,13 +148,18 @@ class PPORouter(Router):
             taught = judged = np.arange(len(contexts))
         else:
             taught, judged = np.flatnonzero(~judging), np.flatnonzero(judging)
-        observe = self.settings["preference"] and _costs_differ(whole)
+        top = _top_cost_weight(whole, contexts) if self.settings["preference"] else None
         table = RoutingTable.of(
-            contexts.take(taught), whole.take(taught), cost_weight="observe" if observe else None, name="router `ppo`"
+            contexts.take(taught),
+            whole.take(taught),
+            cost_weight=None if top is None else "observe",
+            max_cost_weight=top,
+            name="router `ppo`",
         )
         self._layout = table.layout
-        verdict = _judge(contexts.take(judged), whole.take(judged), self._layout)
-        self._network = _train(table, self.settings, verdict)
+        mean_cost = float(np.nan_to_num(np.nanmean(whole.cost_usd))) if top else 0.0
+        verdict = _judge(contexts.take(judged), whole.take(judged), self._layout, mean_cost)
+        self._network = _train(table, self.settings, verdict, mean_cost)
         return self
 
     def _scores(self, contexts: Contexts) -> Floats:
@@ -191,20 +200,36 @@ def _without_gaps(contexts: Contexts, outcomes: Outcomes) -> Outcomes:
     )
 
 
-def _costs_differ(outcomes: Outcomes) -> bool:
-    known = outcomes.cost_usd[:, ~np.isnan(outcomes.cost_usd).any(axis=0)]
-    return known.size > 0 and bool(np.ptp(known.mean(axis=0)) > 0)
+def _top_cost_weight(outcomes: Outcomes, contexts: Contexts) -> float | None:
+    """A cost weight at which no arm is worth more than the cheapest one; None where costs do not differ."""
+    score, cost = column_means(outcomes.score), column_means(outcomes.cost_usd)
+    if np.isnan(cost).all():
+        return None
+    cheapest = int(np.nanargmin(cost))
+    dearer = cost > cost[cheapest]
+    if not dearer.any():
+        return None
+    slopes = (score - score[cheapest])[dearer] / (cost - cost[cheapest])[dearer]
+    # Where the cheapest arm is the best one too, the price of one whole score point does.
+    steepest = max(float(np.nan_to_num(slopes).max()), 1 / float(np.ptp(cost[~np.isnan(cost)])))
+    return max(_HEADROOM * steepest, float(contexts.cost_weight.max()))
 
 
-def _judge(contexts: Contexts, outcomes: Outcomes, layout: ObservationLayout) -> Callable[[Network], float]:
+def _judge(
+    contexts: Contexts, outcomes: Outcomes, layout: ObservationLayout, mean_cost: float
+) -> Callable[[Network], float]:
     """Mean reward of a network's greedy choices, over the prices of money that it is meant for."""
     prices = [contexts.cost_weight]
     if layout.max_cost_weight is not None:
         weights = layout.cost_weight(_PREFERENCES).astype(np.float32)
         prices = [np.broadcast_to(weight, (len(contexts),)) for weight in weights]
     observed = np.vstack([layout.encode(contexts.features, price) for price in prices])
-    rewards = np.vstack([Reward()(outcomes, price, contexts.latency_weight) for price in prices])
-    mask = np.tile(contexts.mask & ~np.isnan(outcomes.score), (len(prices), 1))
+    rewards = np.vstack(
+        [Reward()(outcomes, price, contexts.latency_weight) / (1 + price * mean_cost)[:, None] for price in prices]
+    )
+    mask = np.tile(contexts.mask, (len(prices), 1)) & ~np.isnan(rewards)
+    known = mask.any(axis=1)
+    observed, rewards, mask = observed[known], rewards[known], mask[known]
 
     def verdict(network: Network) -> float:
         arms = np.where(mask, _logits(network, observed), -np.inf).argmax(axis=1)
@@ -213,15 +238,33 @@ def _judge(contexts: Contexts, outcomes: Outcomes, layout: ObservationLayout) ->
     return verdict
 
 
-def _train(table: RoutingTable, settings: Mapping[str, Any], verdict: Callable[[Network], float]) -> Network:
+def _train(
+    table: RoutingTable, settings: Mapping[str, Any], verdict: Callable[[Network], float], mean_cost: float
+) -> Network:
     """Train on a table; the network with the highest verdict."""
     try:
         from stable_baselines3 import PPO
         from stable_baselines3.common.callbacks import BaseCallback
+        from stable_baselines3.common.vec_env import VecEnvWrapper
 
         from env.sb3_vec_env import RoutingSB3VecEnv
     except ImportError as error:
         raise MissingExtra("training `ppo`", "train") from error
+
+    class EvenRewards(VecEnvWrapper):
+        """Divides a reward by ``1 + cost weight * mean cost``, which changes no preference between arms.
+
+        Without it the highest cost weights, where rewards are counted in tens, would drown all the others.
+        """
+
+        def reset(self) -> Any:
+            self.asked: Any = self.venv.reset()
+            return self.asked
+
+        def step_wait(self) -> Any:
+            weights = table.layout.decode(self.asked)[1]
+            self.asked, rewards, dones, infos = self.venv.step_wait()
+            return self.asked, rewards / (1 + (0 if weights is None else weights) * mean_cost), dones, infos
 
     class StopInTime(BaseCallback):
         """Judges the network after each round of learning, keeps the best one and stops when it is an old one."""
@@ -248,7 +291,7 @@ def _train(table: RoutingTable, settings: Mapping[str, Any], verdict: Callable[[
     with _one_thread():
         model = PPO(
             "MlpPolicy",
-            RoutingSB3VecEnv(settings["n_envs"], table),
+            EvenRewards(RoutingSB3VecEnv(settings["n_envs"], table)),
             **{
                 key: settings[key] for key in ("n_steps", "batch_size", "n_epochs", "learning_rate", "ent_coef", "seed")
             },

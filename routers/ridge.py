@@ -1,6 +1,7 @@
 """Full-information ridge regression: for each arm a linear model of its score, all from one decomposition.
 
-On recorded tables this plain method is hard to beat: most published routers do not (arXiv 2606.07587).
+On recorded tables this plain method is hard to beat: many published and commercial routers fail to beat even simpler
+ones (LLMRouterBench, arXiv 2601.07206).
 """
 
 from __future__ import annotations

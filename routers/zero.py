@@ -1,7 +1,7 @@
 """The zero router: what is known about the models, and nothing about the prompt.
 
 For each cost weight it picks one fixed arm, a vertex of the hull of the fixed arms; mixing two vertices moves along
-the hull (RouterBench, arXiv 2403.12031, section 3). A router that is not above that hull has learned nothing of use.
+the hull (RouterBench, arXiv 2403.12031). A router that is not above that hull has learned nothing of use.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from env.contexts import Contexts, Outcomes
 from routers.knn import KNN
@@ -49,7 +50,7 @@ def test_k_is_small_where_close_neighbours_know_more_and_large_where_they_do_not
     assert flat.arrays["neighbours"][0] == 320
 
 
-def test_many_rows_are_handled_in_chunks(monkeypatch) -> None:  # type: ignore[no-untyped-def] # pytest's own fixture
+def test_many_rows_are_handled_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     contexts, asked = Contexts.of(rng.normal(size=(60, 3)), 2), Contexts.of(rng.normal(size=(25, 3)), 2)
     outcomes = Outcomes.of(rng.random((60, 2)))

@@ -1,0 +1,77 @@
+"""PPO: what is served is what was trained, the dial is an input, and serving needs no torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from env.contexts import Contexts, Outcomes
+from env.errors import BadInput, MissingExtra
+from routers.ppo import PPORouter, exported
+
+SMALL = {"n_envs": 256, "n_steps": 8, "batch_size": 256, "total_steps": 40_960, "patience": 20}
+
+
+def priced(n: int, seed: int) -> tuple[Contexts, Outcomes]:
+    """The dear arm answers everything; the cheap one only where the first feature is positive."""
+    x = np.random.default_rng(seed).normal(size=(n, 3)).astype(np.float32)
+    score = np.stack([x[:, 0] > 0, np.ones(n, dtype=bool)], axis=1)
+    return Contexts.of(x, 2), Outcomes.of(score, np.tile([0.001, 0.01], (n, 1)))
+
+
+def test_one_network_serves_every_cost_weight() -> None:
+    pytest.importorskip("stable_baselines3", reason="training `ppo` needs the `train` extra")
+    router = PPORouter(2, 3, **SMALL).fit(*priced(500, seed=0))
+    unseen, outcomes = priced(500, seed=1)
+
+    def choices(weight: float) -> np.ndarray:
+        contexts = Contexts.of(unseen.features, 2, cost_weight=weight)
+        return router.act(contexts, np.random.default_rng(0), explore=False).arms
+
+    assert outcomes.at(choices(0.0)).score.mean() > 0.95
+    needed = (unseen.features[:, 0] <= 0).astype(int)
+    assert (choices(60.0) == needed).mean() > 0.85  # worth a ninth of a dollar cent, but only where it is needed
+    assert choices(1e4).mean() < 0.05
+
+
+def test_exported_arrays_are_the_trained_network() -> None:
+    sb3 = pytest.importorskip("stable_baselines3", reason="training `ppo` needs the `train` extra")
+    torch = pytest.importorskip("torch", reason="training `ppo` needs the `train` extra")
+    from env.routing_table import RoutingTable
+    from env.sb3_vec_env import RoutingSB3VecEnv
+
+    contexts, outcomes = priced(32, seed=0)
+    envs = RoutingSB3VecEnv(4, RoutingTable.of(contexts, outcomes))
+    model = sb3.PPO("MlpPolicy", envs, policy_kwargs={"net_arch": [64, 64]}, seed=0, device="cpu")
+    with torch.no_grad():
+        theirs = model.policy.get_distribution(torch.as_tensor(contexts.features)).distribution.probs.numpy()
+    router = PPORouter(2, 3)
+    state = router.state()
+    loaded = PPORouter.from_state(type(state)(state.config, {**state.arrays, **exported(model.policy)}))
+    np.testing.assert_allclose(loaded.law(contexts), theirs, atol=1e-6)
+
+
+def test_deciding_needs_neither_torch_nor_the_training_library() -> None:
+    script = (
+        "import sys; sys.modules['torch'] = sys.modules['stable_baselines3'] = None\n"
+        "import numpy as np; from routers import make; from env.contexts import Contexts, Outcomes\n"
+        "router, contexts = make('ppo', 2, 3), Contexts.of(np.zeros((4, 3)), 2)\n"
+        "print(len(router.act(contexts, np.random.default_rng(0))))\n"
+        "from env.errors import MissingExtra\n"
+        "try:\n    router.fit(contexts, Outcomes.of(np.zeros((4, 2))))\n"
+        "except MissingExtra as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.splitlines()[0] == "4"
+    assert "needs the `train` extra" in done.stdout
+
+
+def test_settings_out_of_range_are_refused() -> None:
+    with pytest.raises(BadInput, match="patience is 0"):
+        PPORouter(2, 3, patience=0)
+    with pytest.raises(BadInput, match="batch_size is 1;"):
+        PPORouter(2, 3, batch_size=1)
+    assert issubclass(MissingExtra, Exception)
