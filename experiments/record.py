@@ -93,7 +93,7 @@ def record(
         config: the instances to ask; they are asked one after another, one prompt at a time, so that the measured
             latency is the model's own.
         prompts: JSON lines ``{"query_id", "task", "prompt", "check"}`` (`experiments.tasks.check`).
-        out: the Parquet file, written when every shard is there. The shards lie in ``OUT.parts``; nothing needs
+        out: the Parquet file, written when every shard is there. The shards lie in ``OUT.recording``; nothing needs
             them once the file is written.
         only: names of the instances that this run asks. Several runs may share the work of one recording.
         shard_size: prompts per shard.
@@ -109,7 +109,7 @@ def record(
     for name in only:
         if name not in names:
             raise BadInput(f"no instance `{name}` in the configuration{nearest(name, names)}")
-    parts = _Parts(path.with_name(f"{path.name}.parts"), asked, shard_size)
+    parts = _Parts(path.with_name(f"{path.name}.recording"), asked, shard_size)
     chosen = [instance for instance in runtime.instances if not only or instance.name in only]
     parts.claim(chosen)
     with _progress(progress) as bar:

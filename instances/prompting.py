@@ -15,7 +15,7 @@ from env.errors import BadInput
 from env.features import WordLlama
 
 EXAMPLES = Path(__file__).parent / "data" / "examples.jsonl"
-"""The shipped examples; written by ``python -m experiments.tasks``."""
+"""The shipped examples; written by ``python -m experiments.tasks examples``."""
 
 STOP = "\n"
 """A few-shot answer ends with its line."""

@@ -98,7 +98,7 @@ def test_stopped_in_the_middle_it_goes_on_where_it_stopped(world: Path, end: sig
     root = Path(__file__).parents[2]
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen([sys.executable, "-c", script, str(world)], cwd=root, **silent)
-    parts = world / "out.parquet.parts"
+    parts = world / "out.parquet.recording"
     deadline = time.monotonic() + 60
     while len(list(parts.glob("good-*.parquet"))) < 2:
         assert process.poll() is None and time.monotonic() < deadline
@@ -142,7 +142,7 @@ def test_a_bad_prompts_file_is_named_by_line(world: Path, line: str, message: st
         read_prompts(path)
     with pytest.raises(BadInput):
         run(world)
-    assert not (world / "out.parquet.parts").exists()
+    assert not (world / "out.parquet.recording").exists()
 
 
 def test_an_unknown_instance_is_refused(world: Path) -> None:
