@@ -58,6 +58,9 @@ def _weight(weight: NDArray[Any] | float, like: Floats) -> Floats:
 class DialMap:
     """A monotone map from the dial (0 = cheapest, 1 = best) to ``cost_weight``, learned on validation data.
 
+    The knots are settings that were validated, and the dial snaps to the nearest of them: between two knots lie
+    weights that were never tried, and a rule with few outcomes (mixing fixed models, say) may skip the best of them.
+
     Attributes:
         dial: knots in [0, 1], increasing, first 0 and last 1.
         cost_weight: score points per dollar at each knot, never increasing.
@@ -76,16 +79,18 @@ class DialMap:
             raise ValueError("cost weights must be finite, 0 or more, and never rise with the dial")
 
     def __call__(self, dial: NDArray[Any] | float) -> Floats:
-        """Cost weight at ``dial``, interpolated between the knots.
+        """Cost weight of the knot nearest to ``dial``; of two as near the cheaper one.
 
         Raises:
             ValueError: a dial outside [0, 1].
 
         Example:
-            >>> DialMap((0.0, 1.0), (100.0, 0.0))(0.25)
-            array(75., dtype=float32)
+            >>> DialMap((0.0, 0.4, 1.0), (100.0, 30.0, 0.0))(np.array([0.1, 0.25, 0.5]))
+            array([100.,  30.,  30.], dtype=float32)
         """
         at = np.asarray(dial, dtype=np.float64)
         if not ((at >= 0) & (at <= 1)).all():
             raise ValueError("the dial runs from 0 (cheapest) to 1 (best)")
-        return np.asarray(np.interp(at, self.dial, self.cost_weight), dtype=np.float32)
+        knots = np.asarray(self.dial)
+        nearest = np.searchsorted((knots[1:] + knots[:-1]) / 2, at, side="left")
+        return np.asarray(np.asarray(self.cost_weight, dtype=np.float32)[nearest])

@@ -49,7 +49,7 @@ def fit_dial(
         cost[at], score[at] = np.nanmean(chosen.cost_usd), np.nanmean(chosen.score)
     if not np.isfinite(cost).all():
         return DialMap(), nothing
-    hull = upper_hull(cost, score)
+    hull = _middles(upper_hull(cost, score), cost, score)
     travel = _fraction(cost[hull]) + _fraction(score[hull])
     dial = travel / travel[-1] if travel[-1] > 0 else travel
     # Cheaper points of the hull need higher weights; ties in cost could break that by a hair.
@@ -83,6 +83,18 @@ def upper_hull(cost: NDArray[np.float64], score: NDArray[np.float64]) -> Ints:
             hull.pop()
         hull.append(int(point))
     return np.array(hull, dtype=np.int64)
+
+
+def _middles(hull: Ints, cost: NDArray[np.float64], score: NDArray[np.float64]) -> Ints:
+    """Each point of the hull at the middle of all the weights that lead to it.
+
+    A rule with few outcomes, like mixing fixed models, makes the same choices over a wide range of weights. At the
+    edge of that range the next query would already tip it over, and its dial would skip the point; the ends of the
+    dial keep the outermost weight, which means what they say: only money matters, only quality matters.
+    """
+    runs = [np.flatnonzero((cost == cost[point]) & (score == score[point])) for point in hull]
+    middles = [int(run[len(run) // 2]) for run in runs]
+    return np.array([int(runs[0][-1]), *middles[1:-1], int(runs[-1][0])][: len(runs)] if len(runs) > 1 else middles)
 
 
 def _turns_left(cost: NDArray[np.float64], score: NDArray[np.float64], a: int, b: int, c: int) -> bool:
