@@ -1,11 +1,14 @@
-"""The Python examples of README and CONTRIBUTING run as they stand."""
+"""The Python examples of README and CONTRIBUTING run as they stand, and the README's figures are generated."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
+
+from experiments.documents import markdown_table
 
 ROOT = Path(__file__).parents[1]
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -23,3 +26,8 @@ def examples() -> list[object]:
 def test_the_example_runs(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     exec(compile(source, "example", "exec"), {"__name__": "example"})
+
+
+def test_the_readme_shows_the_comparison_that_was_run() -> None:
+    rows = json.loads((ROOT / "docs" / "bundled" / "rows.json").read_text())
+    assert markdown_table(rows) in (ROOT / "README.md").read_text()
