@@ -31,7 +31,7 @@ def markdown_table(rows: list[dict[str, Any]]) -> str:
     for router in sorted(found, key=lambda name: (_rank(name), -_value(found[name]["aiq"]))):
         figures = found[router]
         gain = figures.get("delta_aiq_zero")
-        over = "–" if gain is None else f"{_value(gain):+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
+        over = "-" if gain is None else f"{_value(gain):+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
         lines.append(
             f"| {router} | {_value(figures['aiq']):.3f} | {over} | {_value(figures['score_at_dial_1']):.3f} "
             f"| {_value(figures['cost_usd_at_dial_1']) * 1000:.3g} |"

@@ -10,6 +10,7 @@ import numpy as np
 from env.errors import MissingExtra
 from experiments.baselines import ORACLE, fixed_name
 from experiments.compare import PLACEBO, ZERO, Array, Entry, Report
+from experiments.files import whole_file
 from experiments.report import title
 from experiments.train import Feedback
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette, which people with any common colour blindness can tell apart, without its yellow, which
 # is lost on white. Black and grey are kept for the references. After six routers the dashes change.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_MARKERS = ("o", "s", "^", "D", "v", "P")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 _DASHES = ("-", "--", "-.")
 _ZERO_STYLE = {
     "color": "black",
@@ -29,13 +30,14 @@ _ZERO_STYLE = {
     "label": "zero (blind mixing)",
 }
 _PER_THOUSAND = 1000
+_LABEL_SPOTS = ((5, -9, "left"), (5, 4, "left"), (-5, 4, "right"), (-5, -9, "right"))  # offsets in points
 _FORMATS = ("png", "svg", "pdf")
 
 
 def frontier(report: Report) -> Figure:
     """Cost (US dollars per 1,000 requests, logarithmic) against mean score of everything in a report.
 
-    Fixed arms are labelled points, the zero router a dashed black line, routers coloured curves through their dials
+    Fixed arms are points, labelled as far as names fit without covering each other (the better arm's first), the zero router a dashed black line, routers coloured curves through their dials
     with the 95 % interval of the score as a band, the oracle a dotted grey line, routers told nothing crosses.
 
     Raises:
@@ -53,6 +55,8 @@ def frontier(report: Report) -> Figure:
     else:
         _draw_scores(axes, report)
     axes.set_title(title(report), fontsize=11)
+    if with_cost:
+        _label_arms(figure, axes, report)
     return figure
 
 
@@ -62,21 +66,28 @@ def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
     Returns:
         The files, PNG first.
     """
+    from matplotlib import rc_context
+
     target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
     files = [target / f"{name}.{kind}" for kind in _FORMATS]
-    for file in files:
-        # Without a date the same comparison gives the same file.
-        stamp: dict[str, Any] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-        figure.savefig(file, metadata=stamp[file.suffix[1:]])
+    # Without a date and with a fixed salt for its ids, the same comparison gives the same file.
+    stamp: dict[str, Any] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    with rc_context({"svg.hashsalt": "pointsman"}):
+        for file in files:
+            with whole_file(file) as scratch:
+                figure.savefig(scratch, format=file.suffix[1:], metadata=stamp[file.suffix[1:]])
     return files
 
 
 def _draw_curves(axes: Any, report: Report) -> None:
-    axes.set_xscale("log")
-    arms = [entry for entry in report.entries if entry.router.startswith(fixed_name(""))]
+    arms = _arms(report)
+    if min(entry.cost[0] for entry in arms) > 0:
+        axes.set_xscale("log")
+    else:  # a free model has no place on a logarithmic axis
+        priced = [entry.cost[0] for entry in arms if entry.cost[0] > 0]
+        axes.set_xscale("symlog", linthresh=min(priced) * _PER_THOUSAND)
     for entry in arms:
-        _draw_arm(axes, entry)
+        axes.plot(*_place(entry), marker="o", color="0.35", markersize=5.5, linestyle="none", zorder=6)
     zero, oracle = report.entry(ZERO), report.entry(ORACLE)
     if oracle is not None:
         axes.plot(*_smooth(oracle.cost, oracle.score), ":", color="0.55", linewidth=1.4, label="oracle (ceiling)")
@@ -90,7 +101,12 @@ def _draw_curves(axes: Any, report: Report) -> None:
         cost, low = _smooth(entry.cost, entry.band[0])
         axes.fill_between(cost, low, _smooth(entry.cost, entry.band[1])[1], color=_COLOURS[colour], alpha=0.07, lw=0)
         axes.plot(*_smooth(entry.cost, entry.score), **style, zorder=4)
-        points = {"marker": _MARKERS[colour], "markersize": 3.5, "linestyle": "none", "color": _COLOURS[colour]}
+        points = {
+            "marker": _MARKERS[number % len(_MARKERS)],
+            "markersize": 3.5,
+            "linestyle": "none",
+            "color": _COLOURS[colour],
+        }
         axes.plot(entry.cost * _PER_THOUSAND, entry.score, **points, zorder=5)
         axes.plot([], [], **{**points, **style}, label=entry.router)
     for entry in report.entries:
@@ -106,11 +122,31 @@ def _draw_curves(axes: Any, report: Report) -> None:
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=8, frameon=False)
 
 
-def _draw_arm(axes: Any, entry: Entry) -> None:
-    cost, score = entry.cost[0] * _PER_THOUSAND, entry.score[0]
-    axes.plot([cost], [score], marker="o", color="0.35", markersize=5.5, linestyle="none", zorder=6)
-    name = entry.router.removeprefix(fixed_name("")).rpartition("/")[2]
-    axes.annotate(name, (cost, score), xytext=(5, -9), textcoords="offset points", fontsize=6.5, color="0.2", zorder=7)
+def _arms(report: Report) -> list[Entry]:
+    return [entry for entry in report.entries if entry.router.startswith(fixed_name(""))]
+
+
+def _place(entry: Entry) -> tuple[float, float]:
+    return float(entry.cost[0]) * _PER_THOUSAND, float(entry.score[0])
+
+
+def _label_arms(figure: Figure, axes: Any, report: Report) -> None:
+    """Write each arm's name at the first free spot beside its point; one that finds none stays a point."""
+    figure.draw_without_rendering()  # the layout must stand before texts can be measured
+    frame, placed = axes.get_window_extent(), []
+    for entry in sorted(_arms(report), key=lambda entry: -entry.score[0]):
+        name = entry.router.removeprefix(fixed_name("")).rpartition("/")[2]
+        for right, up, side in _LABEL_SPOTS:
+            label = axes.annotate(
+                name, _place(entry), xytext=(right, up), textcoords="offset points", ha=side, fontsize=6.5, color="0.2",
+                zorder=7,
+            )  # fmt: skip
+            box = label.get_window_extent()
+            inside = frame.contains(box.x0, box.y0) and frame.contains(box.x1, box.y1)
+            if inside and not box.count_overlaps(placed):
+                placed.append(box)
+                break
+            label.remove()
 
 
 def _smooth(cost: Array, height: Array) -> tuple[Array, Array]:
