@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -102,6 +103,17 @@ def varied(n: int = 64, seed: int = 5) -> Contexts:
 every_router = pytest.mark.parametrize("name", names())
 
 
+def routers_that(able: Callable[[type[Router]], bool]) -> pytest.MarkDecorator:
+    """The routers that a test is about, told by what their class declares."""
+    return pytest.mark.parametrize("name", [name for name in names() if able(router_class(name))])
+
+
+online_routers = routers_that(lambda kind: kind.capabilities.online)
+offline_routers = routers_that(lambda kind: kind.capabilities.offline)
+growing_routers = routers_that(lambda kind: kind.capabilities.adds_arms)
+estimators = routers_that(lambda kind: issubclass(kind, Estimator))
+
+
 @every_router
 def test_decision_has_the_stated_shapes(name: str) -> None:
     contexts = varied()
@@ -189,11 +201,9 @@ def test_saved_and_loaded_it_decides_the_same(name: str) -> None:
     np.testing.assert_array_equal(before.propensities, after.propensities)
 
 
-@every_router
+@online_routers
 def test_a_loaded_router_goes_on_learning(name: str) -> None:
     router = decider(name)
-    if not router.capabilities.online:
-        pytest.skip(f"`{name}` does not learn online")
     state = router.state()
     loaded = router_class(name).from_state(RouterState(state.config, load(save(state.arrays))))
     contexts, outcomes = table(20, seed=9)
@@ -204,11 +214,9 @@ def test_a_loaded_router_goes_on_learning(name: str) -> None:
         np.testing.assert_array_equal(array, loaded.state().arrays[key])
 
 
-@every_router
+@online_routers
 def test_a_state_does_not_change_when_its_router_goes_on_learning(name: str) -> None:
     router = decider(name)
-    if not router.capabilities.online:
-        pytest.skip(f"`{name}` does not learn online")
     kept = router.state()
     copies = {key: array.copy() for key, array in kept.arrays.items()}
     contexts, outcomes = table(5, seed=9)
@@ -268,11 +276,9 @@ def test_learning_is_deterministic_and_leaves_its_input_alone(name: str) -> None
         np.testing.assert_array_equal(array, second.state().arrays[key])
 
 
-@every_router
+@offline_routers
 def test_fit_returns_the_router_and_forgets_what_was_before(name: str) -> None:
     router = decider(name)
-    if not router.capabilities.offline:
-        pytest.skip(f"`{name}` does not learn offline")
     contexts, outcomes = table()
     other, other_outcomes = table(seed=8)
     assert router.fit(other, other_outcomes) is router
@@ -308,23 +314,21 @@ def test_gaps_and_arms_never_seen_are_tolerated(name: str) -> None:
     assert np.isfinite(decision.scores[varied().mask]).all()
 
 
-@every_router
+@routers_that(lambda kind: kind.capabilities.offline and kind.name not in NEEDS_TRAIN)
 @pytest.mark.parametrize("n", [0, 1, 3])
 def test_a_table_of_hardly_any_rows_is_learned_without_complaint(name: str, n: int) -> None:
     router = built(name)
-    if not router.capabilities.offline or name in NEEDS_TRAIN:
-        pytest.skip(f"`{name}` does not learn from so small a table")
     contexts, outcomes = table(n)
     decision = router.fit(contexts, outcomes).act(varied(), np.random.default_rng(0))
     assert np.isfinite(decision.scores[varied().mask]).all()
 
 
-@every_router
+@offline_routers
 def test_costs_never_recorded_do_not_matter(name: str) -> None:
     router = built(name)
     contexts, outcomes = table(100)
-    if not router.capabilities.offline or (name in NEEDS_TRAIN and not HAS_TRAIN):
-        pytest.skip(f"`{name}` does not learn from a table here")
+    if name in NEEDS_TRAIN and not HAS_TRAIN:
+        pytest.skip(f"training `{name}` needs the `train` extra")
     router.fit(contexts, Outcomes.of(outcomes.score))
     free, dear = (
         router.act(weighted(contexts, cost_weight=weight), np.random.default_rng(0), explore=False)
@@ -355,10 +359,8 @@ def problem(name: str, n: int, seed: int) -> tuple[Contexts, Outcomes, float]:
     return (*identity(n, seed), 0.95) if sees else (*one_best(n, seed), 0.85)
 
 
-@every_router
+@routers_that(lambda kind: kind.capabilities.offline and kind.name not in NEVER_LEARNS)
 def test_learns_from_a_table(name: str) -> None:
-    if name in NEVER_LEARNS or not router_class(name).capabilities.offline:
-        pytest.skip(f"`{name}` has nothing to learn from a table")
     if name in NEEDS_TRAIN and not HAS_TRAIN:
         pytest.skip(f"training `{name}` needs the `train` extra")
     contexts, outcomes, _ = problem(name, 400, seed=0)
@@ -368,11 +370,9 @@ def test_learns_from_a_table(name: str) -> None:
     assert answers.at(chosen).score.mean() >= threshold
 
 
-@every_router
+@online_routers
 def test_learns_online(name: str) -> None:
     router = built(name, ARMS, ARMS)
-    if not router.capabilities.online:
-        pytest.skip(f"`{name}` does not learn online")
     rng = np.random.default_rng(0)
     contexts, outcomes, threshold = problem(name, 1_200, seed=0)
     for row in range(len(contexts)):
@@ -384,11 +384,9 @@ def test_learns_online(name: str) -> None:
     assert answers.at(chosen).score.mean() >= threshold
 
 
-@every_router
+@growing_routers
 def test_an_added_arm_is_tried_and_learned(name: str) -> None:
     router = decider(name)
-    if not router.capabilities.adds_arms:
-        pytest.skip(f"`{name}` does not add arms")
     router.add_arm()
     assert router.n_arms == ARMS + 1
     contexts, _ = table(400, seed=3)
@@ -409,11 +407,9 @@ def test_an_added_arm_is_tried_and_learned(name: str) -> None:
     )
 
 
-@every_router
+@estimators
 def test_a_higher_cost_weight_never_chooses_dearer_arms(name: str) -> None:
     router = decider(name)
-    if not isinstance(router, Estimator):
-        pytest.skip(f"`{name}` does not predict costs")
     contexts, _ = table(seed=4)
     expected = router.predict(contexts).cost_usd
     previous: NDArray[np.float32] = np.full(len(contexts), np.inf, dtype=np.float32)
