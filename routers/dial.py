@@ -59,9 +59,11 @@ def fit_dial(
     else:
         knots = np.sort(np.concatenate([hull, _between(hull, weights, cost)]))[::-1]
         dial = np.interp(cost[knots], cost[hull], travel / travel[-1])
-        # A higher weight should never cost more, but on few queries it may, by a hair: such a knot is left out.
-        first = np.concatenate([[True], np.diff(np.maximum.accumulate(dial)) > 0])
-        knots, dial = knots[first], dial[first]
+        # A lower weight should bring a better score for more money, but on few queries one may bring neither, by a
+        # hair: such a knot is left out.
+        dearer = np.diff(np.maximum.accumulate(dial), prepend=-1) > 0
+        no_worse = score[knots] >= np.maximum.accumulate(score[knots])
+        knots, dial = knots[dearer & no_worse], dial[dearer & no_worse]
     frontier = {
         "dial": dial.tolist(),
         "cost_weight": weights[knots].tolist(),

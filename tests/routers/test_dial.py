@@ -41,6 +41,7 @@ def test_any_rule_gets_a_dial(seed: int) -> None:
     dial_map, frontier = fit_dial(lambda w: rng.integers(0, 4, 40), outcomes, cost_weights(outcomes))
     assert dial_map.dial[0] == 0 and dial_map.dial[-1] == 1
     assert len(frontier["dial"]) == len(frontier["cost_usd"]) >= 1
+    assert frontier["score"] == sorted(frontier["score"])
 
 
 def test_a_rule_of_few_outcomes_reaches_each_of_them() -> None:
