@@ -37,8 +37,9 @@ _FORMATS = ("png", "svg", "pdf")
 def frontier(report: Report) -> Figure:
     """Cost (US dollars per 1,000 requests, logarithmic) against mean score of everything in a report.
 
-    Fixed arms are points, labelled as far as names fit without covering each other (the better arm's first), the zero router a dashed black line, routers coloured curves through their dials
-    with the 95 % interval of the score as a band, the oracle a dotted grey line, routers told nothing crosses.
+    Fixed arms are points, labelled as far as names fit without covering each other (the better arm's first); the
+    zero router is a dashed black line, routers are coloured curves through their dials with the 95 % interval of the
+    score as a band, the oracle is a dotted grey line, routers that are told nothing are crosses.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -132,14 +133,18 @@ def _place(entry: Entry) -> tuple[float, float]:
 
 def _label_arms(figure: Figure, axes: Any, report: Report) -> None:
     """Write each arm's name at the first free spot beside its point; one that finds none stays a point."""
+    from matplotlib.patheffects import withStroke
+
+    halo = [withStroke(linewidth=2, foreground="white", alpha=0.8)]  # names stay readable across curves
     figure.draw_without_rendering()  # the layout must stand before texts can be measured
-    frame, placed = axes.get_window_extent(), []
+    frame = axes.get_window_extent()
+    placed: list[Any] = []
     for entry in sorted(_arms(report), key=lambda entry: -entry.score[0]):
         name = entry.router.removeprefix(fixed_name("")).rpartition("/")[2]
         for right, up, side in _LABEL_SPOTS:
             label = axes.annotate(
                 name, _place(entry), xytext=(right, up), textcoords="offset points", ha=side, fontsize=6.5, color="0.2",
-                zorder=7,
+                zorder=7, path_effects=halo,
             )  # fmt: skip
             box = label.get_window_extent()
             inside = frame.contains(box.x0, box.y0) and frame.contains(box.x1, box.y1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -68,7 +69,8 @@ def connect(uri: str | None = None) -> MlflowClient:
     """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
-        from mlflow import MlflowClient
+        with _ctrl_c_waits():
+            from mlflow import MlflowClient
     except ImportError as error:
         raise MissingExtra("tracking and the registry", "mlflow") from error
     # The first connection creates tables, and says so line by line. MLflow sets its own level when imported.
@@ -79,6 +81,19 @@ def connect(uri: str | None = None) -> MlflowClient:
         Path(where.removeprefix(_SQLITE)).absolute().parent.mkdir(parents=True, exist_ok=True)
     with speaking_plainly():
         return MlflowClient(tracking_uri=where, registry_uri=where)
+
+
+@contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Hold Ctrl-C back until the block is over: somewhere in MLflow's imports it would be caught and forgotten."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

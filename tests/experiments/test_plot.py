@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,31 @@ def test_it_is_written_for_screens_and_for_papers(report: Report, tmp_path: Path
     assert [file.suffix for file in files] == [".png", ".svg", ".pdf"]
     assert files[0].read_bytes().startswith(b"\x89PNG")
     assert files[2].read_bytes().startswith(b"%PDF")
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_the_same_comparison_gives_the_same_files(report: Report, tmp_path: Path) -> None:
+    once, twice = (save(frontier(report), tmp_path / folder, "frontier") for folder in ("once", "twice"))
+    for one, other in zip(once, twice, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_names_do_not_cover_each_other(report: Report) -> None:
+    figure = frontier(report)
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) == 3
+    for number, box in enumerate(boxes):
+        assert not box.count_overlaps(boxes[number + 1 :])
+
+
+def test_a_free_model_is_on_the_picture_too(trace: Trace, featuriser: Featuriser) -> None:
+    cost = trace.cost_usd.copy()
+    cost[:, 0] = 0
+    report = compare([replace(trace, cost_usd=cost)], ("ridge",), seeds=1, featuriser=featuriser)[0]
+    axes = frontier(report).axes[0]
+    assert axes.get_xscale() == "symlog"
+    assert axes.get_xlim()[0] <= 0
+    assert "small" in {text.get_text() for text in axes.texts}
 
 
 def test_without_costs_it_shows_scores(costless_trace: Trace, featuriser: Featuriser) -> None:
