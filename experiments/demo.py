@@ -26,6 +26,7 @@ from experiments.compare import Report, compare
 from experiments.deploy import MODEL, promote
 from experiments.explain import explain
 from experiments.export import export_log
+from experiments.money import per_thousand
 from experiments.report import table
 from experiments.serve import Server, installed_only
 from experiments.tasks import Item, score
@@ -256,7 +257,7 @@ def _table(exchanges: list[dict[str, Any]]) -> Table:
     shown.add_column("right?", no_wrap=True)
     shown.add_column("answer", no_wrap=True, max_width=40)
     for each in exchanges:
-        cost = "-" if each["cost_usd"] is None else f"{each['cost_usd'] * 1000:#.3g}"
+        cost = per_thousand(each["cost_usd"])
         verdict = "yes" if each["score"] == 1 else "no" if each["score"] == 0 else f"{each['score']:.0%}"
         asked = each["asked"] + (" (stream)" if each["stream"] else "")
         answer = " ".join(each["answer"].split())

@@ -9,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from env.contexts import Outcomes
+from experiments.money import per_thousand
 from routers.base import Estimator
 from routers.policy import DEFAULT_DIAL, Policy
 
@@ -88,8 +89,8 @@ def table(explained: Explanation) -> Table:
     for head in ("expected score", "expected $/1k", "expected latency s", "utility"):
         shown.add_column(head, justify="right")
     for belief in explained.beliefs:
-        usd = None if belief.cost_usd is None else belief.cost_usd * 1000
-        cells = [_cell(value) for value in (belief.score, usd, belief.latency_s, belief.utility)]
+        numbers = [_cell(value) for value in (belief.score, belief.latency_s, belief.utility)]
+        cells = [numbers[0], per_thousand(belief.cost_usd), *numbers[1:]]
         shown.add_row(belief.model, *cells, style="bold" if belief.model == explained.model else "")
     shown.caption = (
         f"utility = score - {explained.cost_weight:.4g} x dollars at dial {explained.dial:g}; "
@@ -112,5 +113,5 @@ def _cell(value: float | None) -> str:
 def _in_words(belief: Belief) -> str:
     if belief.score is None:
         return f"preference {belief.utility:.3g}"
-    cost = "an unknown cost" if belief.cost_usd is None else f"${belief.cost_usd * 1000:.3g} per 1,000"
+    cost = "an unknown cost" if belief.cost_usd is None else f"${per_thousand(belief.cost_usd)} per 1,000"
     return f"expected score {belief.score:.3f} at {cost}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from experiments.bootstrap import Bootstrap, Estimate, estimate
 from experiments.evaluate import DIALS, DecisionsFile, evaluate, realised
 from experiments.folds import featurised
 from experiments.metrics import Frontier, mean_over
+from experiments.money import per_thousand
 from experiments.trace_report import same_arms
 from routers.policy import Policy
 
@@ -113,12 +115,17 @@ def table(judged: Judgement) -> Table:
     shown.add_column("$/1k requests [95 %]", justify="right")
     for dial in _SHOWN_DIALS:
         score, cost = judged.figures.get(f"score@{dial:g}"), judged.figures.get(f"cost_usd@{dial:g}")
-        shown.add_row(f"dial {dial:g}", _cell(score, 1, ".3f"), _cell(cost, 1000, "#.3g"))
+        shown.add_row(f"dial {dial:g}", _cell(score, lambda score: f"{score:.3f}"), _cell(cost, per_thousand))
     shown.add_section()
     for name, figures in judged.references.items():
-        shown.add_row(name, _cell(figures.get("score"), 1, ".3f"), _cell(figures.get("cost_usd"), 1000, "#.3g"))
+        shown.add_row(
+            name,
+            _cell(figures.get("score"), lambda score: f"{score:.3f}"),
+            _cell(figures.get("cost_usd"), per_thousand),
+        )
     if "aiq" in judged.figures:
-        shown.caption = f"AIQ {_cell(judged.figures['aiq'], 1, '.4f')}: mean score between the costs of those two"
+        area = _cell(judged.figures["aiq"], lambda score: f"{score:.4f}")
+        shown.caption = f"AIQ {area}: mean score between the costs of those two"
         shown.caption_justify = "left"
     return shown
 
@@ -137,10 +144,9 @@ def _estimates(figures: dict[str, np.ndarray[tuple[Any, ...], np.dtype[np.float6
     return {metric: value for metric, value in found.items() if value is not None}
 
 
-def _cell(found: Estimate | None, scale: float, form: str) -> str:
+def _cell(found: Estimate | None, shown: Callable[[float], str]) -> str:
     if found is None:
         return "-"
-    text = format(found.value * scale, form)
     if found.low is None or found.high is None:
-        return text
-    return f"{text} [{found.low * scale:{form}}, {found.high * scale:{form}}]"
+        return shown(found.value)
+    return f"{shown(found.value)} [{shown(found.low)}, {shown(found.high)}]"

@@ -14,9 +14,9 @@ from rich.text import Text
 from experiments.baselines import BEST_SINGLE, CHEAPEST, ORACLE, fixed_name
 from experiments.bootstrap import Estimate
 from experiments.compare import PLACEBO, ZERO, Entry, Report
+from experiments.money import per_thousand
 
 _REFERENCES = (ZERO, PLACEBO, "random")
-_PER_THOUSAND = 1000
 # Terminals narrower than these leave out what is said in more detail elsewhere.
 _MEDIUM, _WIDE = 112, 142
 
@@ -129,10 +129,18 @@ def _said(entry: Entry) -> Text:
     return Text("ceiling" if entry.router == ORACLE else said, style=style)
 
 
-def _pooled(metric: str, form: str, scale: float = 1.0) -> Callable[[Entry], str]:
+def _pooled(metric: str, form: str) -> Callable[[Entry], str]:
     def cell(entry: Entry) -> str:
         found = entry.pooled.get(metric)
-        return "-" if found is None else _short(found.value * scale, form)
+        return "-" if found is None else _short(found.value, form)
+
+    return cell
+
+
+def _dollars(metric: str) -> Callable[[Entry], str]:
+    def cell(entry: Entry) -> str:
+        found = entry.pooled.get(metric)
+        return per_thousand(None if found is None else found.value)
 
     return cell
 
@@ -162,9 +170,9 @@ _COLUMNS = (
     _Column("AIQ", _height, from_width=_MEDIUM),
     _Column("over zero", _over_zero),
     _Column("score\ndial .5", _pooled("score_at_dial_0.5", ".3f"), from_width=_WIDE),
-    _Column("$/1k\ndial .5", _pooled("cost_usd_at_dial_0.5", "#.3g", _PER_THOUSAND), from_width=_WIDE),
+    _Column("$/1k\ndial .5", _dollars("cost_usd_at_dial_0.5"), from_width=_WIDE),
     _Column("score\ndial 1", _pooled("score_at_dial_1", ".3f")),
-    _Column("$/1k\ndial 1", _pooled("cost_usd_at_dial_1", "#.3g", _PER_THOUSAND)),
+    _Column("$/1k\ndial 1", _dollars("cost_usd_at_dial_1")),
     _Column("fit\ns", _pooled("fit_s", ".2f"), from_width=_MEDIUM),
     _Column("verdict", _said, number=False),
 )

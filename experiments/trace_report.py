@@ -10,6 +10,7 @@ from rich.table import Table
 
 from env.errors import BadInput
 from env.trace import Trace
+from experiments.money import per_thousand
 
 _FEW_PROMPTS = 100
 _SMALL_SLICE = 20
@@ -81,8 +82,7 @@ def table(trace: Trace) -> Table:
     for head in ("scored", "mean score", "$/1k requests", "latency s"):
         shown.add_column(head, justify="right")
     for arm in summary["per_arm"]:
-        usd = None if arm["cost_usd"] is None else arm["cost_usd"] * 1000
-        cells = [_cell(value) for value in (arm["score"], usd, arm["latency_s"])]
+        cells = [_cell(arm["score"]), per_thousand(arm["cost_usd"]), _cell(arm["latency_s"])]
         shown.add_row(arm["model"], str(arm["observed"]), *cells)
     if summary["tasks"]:
         shown.caption = f"tasks: {', '.join(summary['tasks'])}"

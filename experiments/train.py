@@ -19,6 +19,7 @@ from env.trace import Trace
 from experiments.folds import Fold, contexts_of, featurised, fold
 from routers import make, router_class
 from routers.base import Estimator, Router, greedy, utility
+from routers.bundle import check_folder
 from routers.dial import choices_at, cost_weights, fit_dial
 from routers.policy import Policy
 
@@ -65,7 +66,10 @@ def train(
         BadInput: an unknown router or setting, or a trace that cannot be split.
     """
     maker = featuriser or default_featuriser()
-    router_class(router)  # before the features, which take longer than saying no
+    # What would fail at the end is looked at first: saying no takes no time, training may.
+    router_class(router)
+    if out is not None:
+        check_folder(out)
     part = fold(featurised(trace, maker), seed)
     policy = learn(part, router, maker, feedback=feedback, latency_weight=latency_weight, settings=settings, arms=arms)
     if out is not None:

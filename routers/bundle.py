@@ -39,9 +39,7 @@ def write_bundle(folder: str | Path, policy: Mapping[str, Any], arrays: Mapping[
     Raises:
         BadInput: ``folder`` exists and is not a bundle.
     """
-    target = Path(folder)
-    if target.exists() and any(target.iterdir() if target.is_dir() else [target]) and not is_bundle(target):
-        raise BadInput(f"{target}: exists and is not a policy bundle; choose another folder")
+    target = check_folder(folder)
     weights = save_tensors({name: np.ascontiguousarray(array) for name, array in arrays.items()})
     document = {
         **policy,
@@ -65,6 +63,18 @@ def write_bundle(folder: str | Path, policy: Mapping[str, Any], arrays: Mapping[
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
+    return target
+
+
+def check_folder(folder: str | Path) -> Path:
+    """The folder, if a bundle may be written there: it is new, empty or an older bundle.
+
+    Raises:
+        BadInput: it holds something else.
+    """
+    target = Path(folder)
+    if target.exists() and any(target.iterdir() if target.is_dir() else [target]) and not is_bundle(target):
+        raise BadInput(f"{target}: exists and is not a policy bundle; choose another folder")
     return target
 
 

@@ -221,4 +221,6 @@ def _number(value: float | None) -> str:
 
 
 def _dollars(value: float | None) -> str:
-    return "an unknown cost" if value is None else f"${value * 1000:.4g} per 1,000 requests"
+    from experiments.money import per_thousand
+
+    return "an unknown cost" if value is None else f"${per_thousand(value)} per 1,000 requests"

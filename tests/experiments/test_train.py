@@ -47,6 +47,16 @@ def test_the_record_says_what_was_done(trace: Trace, featuriser: Featuriser, tmp
     assert metrics["validation"]["score"] > 0.7
 
 
+def test_a_folder_that_is_not_a_bundle_is_refused_before_the_work(
+    trace: Trace, featuriser: Featuriser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    monkeypatch.setattr("experiments.train.learn", lambda *_a, **_k: pytest.fail("it trained"))
+    with pytest.raises(BadInput, match="exists and is not a policy bundle"):
+        train(trace, "ridge", tmp_path, featuriser=featuriser)
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+
+
 def test_turning_the_dial_up_never_gets_cheaper_on_validation(trace: Trace, featuriser: Featuriser) -> None:
     frontier = train(trace, "ridge", featuriser=featuriser).metrics["validation"]["frontier"]
     assert np.all(np.diff(frontier["cost_usd"]) >= 0)
