@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+from numpy.typing import NDArray
 
 from env.contexts import Bools, Contexts, Queries
 from env.errors import BadInput
@@ -17,6 +18,7 @@ from instances.instance import LLMInstance
 from instances.journey import FALLS_BACK, AnswerStream, Journey, first_content
 from instances.manager import LLMManager
 from instances.recorder import Choice, LLMInterfaceRecorder
+from routers.base import Estimator
 from routers.policy import Policy
 
 _log = logging.getLogger(__name__)
@@ -191,7 +193,8 @@ class LLMRouter:
         if not able:
             raise BadInput(f"no configured model takes {self.model_type}")
         if call.max_cost_usd is not None:
-            able = [arm for arm in able if _estimated_cost(arm, call) <= call.max_cost_usd]
+            costs = self._expected_costs(call)
+            able = [arm for arm, usd in zip(self._arms, costs, strict=True) if arm in able and usd <= call.max_cost_usd]
             if not able:
                 raise BadInput(f"no model is expected to answer for {call.max_cost_usd:g} USD or less")
         started = [arm for arm in able if arm.started]
@@ -204,6 +207,17 @@ class LLMRouter:
                 raise QueueFull("every queue is full", retry_after_s=wait_s)
             available = started  # all are down or resting: a try costs little, refusing helps nobody
         return np.array([arm in available for arm in self._arms], dtype=bool)
+
+    def _expected_costs(self, call: Call) -> NDArray[np.float64]:
+        """``(K,)`` dollars: what the price table says of prompt and limit, or what the policy learned, if that is more.
+
+        The price table knows nothing of what an instance adds to the prompt, and not every instance has one.
+        """
+        priced = np.array([0.0 if arm is None else _estimated_cost(arm, call) for arm in self._arms])
+        if not isinstance(self.policy.router, Estimator):
+            return priced
+        learned = self.policy.router.predict(self.policy.contexts(_query(call))).cost_usd[0]
+        return np.asarray(np.fmax(priced, learned), dtype=np.float64)
 
 
 def _query(call: Call) -> Queries:

@@ -198,6 +198,18 @@ async def test_a_maximum_cost_masks_what_is_dearer(
             await runtime.router().ask(call(max_cost_usd=0.1))
 
 
+async def test_a_maximum_cost_believes_what_was_learned_where_the_price_says_less(
+    make_config: Callable[..., RuntimeConfig],
+) -> None:
+    """The instances have no price; that `large` costs half a dollar is known from the trace alone."""
+    policy = new_policy("zero", ["small", "large"], default_featuriser())
+    table = Outcomes.of(np.tile([0.2, 0.9], (4, 1)), np.tile([0.001, 0.5], (4, 1)))
+    policy.router.fit(policy.contexts([PROMPT] * 4), table)
+    async with Runtime(make_config(), policy=policy) as runtime:
+        assert (await runtime.router().ask(call())).model == "large"
+        assert (await runtime.router().ask(call(max_cost_usd=0.1))).model == "small"
+
+
 async def test_a_full_queue_spills_to_the_next_arm_and_full_everywhere_is_refused(
     make_config: Callable[..., RuntimeConfig], with_upstream: Callable[..., list[dict[str, Any]]], tmp_path: Path
 ) -> None:
