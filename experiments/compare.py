@@ -28,9 +28,9 @@ from experiments.train import Feedback, check_routers, default_feedback, learn
 from routers import router_class
 from routers.policy import Policy
 
-DEFAULT_ROUTERS = (
-    "random", "zero", "zero_cost", "best_per_task", "placebo", "ucb1", "linucb", "linear_thompson", "knn", "ridge",
-)  # fmt: skip
+REFERENCES = ("random", "zero", "zero_cost", "best_per_task", "placebo", "knn", "ridge")
+"""In every comparison, asked for or not: what a router has to beat before it is worth having."""
+DEFAULT_ROUTERS = (*REFERENCES, "ucb1", "linucb", "linear_thompson")
 ZERO, PLACEBO = "zero", "placebo"
 BEST, MIDDLE = DIALS.index(1.0), DIALS.index(0.5)
 
@@ -117,7 +117,7 @@ def compare(
 
     Args:
         traces: each is compared on its own.
-        routers: names of ``routers.names()``; ``zero`` is added if it is missing, as every figure refers to it.
+        routers: names of ``routers.names()``; :data:`REFERENCES` are added to them.
         seeds: number of seeds, from 0.
         decisions: Parquet file for every decision on every test query.
         featuriser: what the routers see; the default one when not given.
@@ -126,9 +126,8 @@ def compare(
     Raises:
         BadInput: an unknown router, two traces of one name, or a trace that cannot be compared on.
     """
-    asked = list(dict.fromkeys([*routers, ZERO]))
     check_routers(routers)
-    check_routers(asked)
+    asked = list(dict.fromkeys([*REFERENCES, *routers]))
     if seeds < 1:
         raise BadInput(f"a comparison needs one seed or more, got {seeds}")
     names = [trace.name for trace in traces]
@@ -144,7 +143,7 @@ def compare(
 
 def steps(traces: Sequence[Trace], routers: Sequence[str], seeds: int) -> int:
     """How often ``step`` will be called."""
-    return len(traces) * len({*routers, ZERO}) * seeds
+    return len(traces) * len({*routers, *REFERENCES}) * seeds
 
 
 def _silent(trace: str, seed: int, router: str) -> None:
@@ -179,7 +178,9 @@ def _compare_one(
             assert file is not None
             file.add(trace.name, part.test, one)
     feedback = {name: default_feedback(router_class(name), online=True) for name in routers}
-    order = [*routers, *(name for name in tally.names if name not in {*routers, ORACLE}), ORACLE]
+    # Where costs are not known, no arm is the cheapest.
+    apart = {*routers, ORACLE} if trace.has_cost else {*routers, ORACLE, CHEAPEST}
+    order = [*routers, *(name for name in tally.names if name not in apart), ORACLE]
     return Report(
         trace.name,
         trace.hash,

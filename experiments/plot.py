@@ -116,8 +116,9 @@ def _draw_curves(axes: Any, report: Report) -> None:
             axes.plot([cost], [score], "x", color="black", markersize=7, label=entry.router, zorder=5)
     left, right = axes.get_xlim()
     axes.set_xlim(left, right * 1.6)  # room for the label of the dearest arm
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.set_xlabel("mean cost (US dollars per 1,000 requests, log scale)")
+    axes.xaxis.set_major_formatter(lambda dollars, _: np.format_float_positional(dollars, precision=12, trim="-"))
+    scale = "log scale" if axes.get_xscale() == "log" else "log scale above the cheapest model that is not free"
+    axes.set_xlabel(f"mean cost (US dollars per 1,000 requests, {scale})")
     axes.set_ylabel("mean score on test queries (0 to 1)")
     axes.grid(alpha=0.25, linewidth=0.5)
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=8, frameon=False)
@@ -162,9 +163,9 @@ def _smooth(cost: Array, height: Array) -> tuple[Array, Array]:
     """
     order = np.argsort(cost, kind="stable")
     cost, height = cost[order], height[order]
-    if cost[0] <= 0:
+    if cost[-1] <= 0:
         return cost * _PER_THOUSAND, height
-    between = np.geomspace(cost[0], cost[-1], 200)
+    between = np.geomspace(max(cost[0], cost[-1] / 1000), cost[-1], 200)
     at = np.union1d(between, cost)
     return at * _PER_THOUSAND, np.interp(at, cost, height)
 

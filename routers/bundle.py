@@ -85,6 +85,11 @@ def read_bundle(folder: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[A
         BadInput: not a bundle, a format this version does not know, or altered weights.
     """
     source = Path(folder)
+    if source.suffix in (".pkl", ".pickle", ".joblib", ".zip"):
+        raise BadInput(
+            f"{source}: pickles can run code and are never loaded; train it again into a bundle: "
+            f"pointsman train TRACE --router NAME --out {source.stem}"
+        )
     if not is_bundle(source):
         raise BadInput(f"{source}: not a policy bundle; it needs {POLICY_FILE} and {WEIGHTS_FILE}")
     try:

@@ -106,7 +106,8 @@ def train(
 def compare(
     sources: Annotated[list[str], typer.Argument(metavar="TRACE...", help="Files, or `bundled`.")],
     routers: Annotated[
-        str | None, typer.Option("--routers", help="Names separated by commas; default: all that train in seconds.")
+        str | None,
+        typer.Option("--routers", help="Names, by commas, beside the references; default: all that train in seconds."),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Number of seeds.")] = 10,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for pictures and rows.")] = Path("report"),
@@ -135,9 +136,7 @@ def compare(
         shown.say(table(report, width=shown.width))
     files = _pictures(reports, out, shown)
     rows = json_rows(reports)
-    shown.say(
-        f"{time.time() - started:.0f} s; pictures and rows in {out}/" if files else f"{time.time() - started:.0f} s"
-    )
+    shown.say(f"{time.time() - started:.0f} s; {'pictures and rows' if len(files) > 1 else 'rows'} in {out}/")
     if decisions is not None:
         shown.say(f"decisions in {decisions}")
     if _wants_tracking(track):
@@ -170,6 +169,8 @@ def evaluate(
 
 
 def _pictures(reports: Sequence[Report], out: Path, shown: Output) -> list[Path]:
+    from rich.markup import escape
+
     from env.errors import MissingExtra
     from experiments.files import write_json
     from experiments.plot import frontier, save
@@ -180,7 +181,7 @@ def _pictures(reports: Sequence[Report], out: Path, shown: Output) -> list[Path]
         for report in reports:
             files = [*files, *save(frontier(report), out, f"frontier-{report.trace}")]
     except MissingExtra as error:
-        shown.say(f"no pictures: {error}")
+        shown.say(f"no pictures: {escape(str(error))}")  # `[train]` would be taken for markup
     return files
 
 

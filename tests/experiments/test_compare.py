@@ -106,6 +106,7 @@ def test_a_trace_without_costs_is_compared_on_quality_alone(costless_trace: Trac
     entry = report.entry("ridge")
     assert entry is not None and "aiq" not in entry.pooled
     assert entry.pooled["delta_score_zero"].low is not None
+    assert report.entry("cheapest") is None
     assert any("costs are not recorded" in note for note in report.notes)
     assert table(report).row_count > 0
 

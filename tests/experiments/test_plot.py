@@ -9,7 +9,7 @@ import pytest
 
 from env.features import Featuriser
 from env.trace import Trace
-from experiments.compare import Report, compare
+from experiments.compare import REFERENCES, Report, compare
 
 pytest.importorskip("matplotlib", reason="drawing needs the `train` extra")
 
@@ -28,9 +28,8 @@ def test_axes_have_units_and_every_arm_its_name(report: Report) -> None:
     assert "mean score" in axes.get_ylabel()
     legend = axes.get_legend()
     assert legend is not None
-    assert {text.get_text() for text in legend.get_texts()} == {
-        "oracle (ceiling)", "zero (blind mixing)", "ridge", "random",
-    }  # fmt: skip
+    shown = set(REFERENCES) - {"zero", "placebo"}  # zero under its own name; the placebo lies on it
+    assert {text.get_text() for text in legend.get_texts()} == {"oracle (ceiling)", "zero (blind mixing)", *shown}
     assert {"small", "middle", "large"} <= {text.get_text() for text in axes.texts}
 
 

@@ -9,7 +9,7 @@ import pytest
 from env.errors import PointsmanError
 from env.features import Featuriser
 from env.trace import Trace
-from experiments.compare import compare
+from experiments.compare import REFERENCES, compare
 from experiments.train import train
 from routers.policy import Policy
 
@@ -29,7 +29,7 @@ def test_a_comparison_is_a_run_with_a_nested_run_for_each_router(
     client = connect(record)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
-    assert set(runs) == {"compare recorded", "random on recorded", "ridge on recorded", "zero on recorded"}
+    assert set(runs) == {"compare recorded", *(f"{router} on recorded" for router in REFERENCES)}
     outer, ridge = runs["compare recorded"], runs["ridge on recorded"]
     assert outer.info.run_id == run_id
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
