@@ -122,7 +122,7 @@ def run(
     right = sum(exchange["score"] for exchange in exchanges)
     say(f"\nDone in {time.time() - started:.0f} s. {right:g} of {len(exchanges)} answers were right. Next:")
     for command, what in (
-        ("jupyter lab notebooks/01_the_loop.ipynb", "the same story, to look at and to change"),
+        ("open notebooks/01_the_loop.ipynb", "the same story, to look at and to change (any notebook editor)"),
         (f"pointsman serve --policy {folder / 'policy'}", "keep serving it"),
         (f'pointsman route "PROMPT" --policy {folder / "policy"}', "see a decision and why"),
         ("pointsman compare YOUR_TRACE.parquet", "compare routers on your own data"),
