@@ -11,6 +11,7 @@ import functools
 import hashlib
 import itertools
 import json
+import logging
 import re
 import zlib
 from abc import ABC, abstractmethod
@@ -120,10 +121,16 @@ class WordLlama(Featuriser):
 
 @functools.cache
 def _load_wordllama() -> tuple[Any, str]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
     try:
         import wordllama
     except ImportError as error:
         raise BadInput("the `wordllama` featuriser needs its wheel: pip install wordllama") from error
+    finally:
+        # It sets up logging for the whole process when imported, which is for the application to do.
+        root.handlers[:] = handlers
+        root.setLevel(level)
     # The wheel holds weights and tokenizer, but looks for the tokenizer in a download cache unless told.
     model = wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)
     return model, "l2_supercat_256"

@@ -245,6 +245,7 @@ def _train(
     try:
         from stable_baselines3 import PPO
         from stable_baselines3.common.callbacks import BaseCallback
+        from stable_baselines3.common.logger import Logger
         from stable_baselines3.common.vec_env import VecEnvWrapper
 
         from env.sb3_vec_env import RoutingSB3VecEnv
@@ -298,6 +299,7 @@ def _train(
             policy_kwargs={"net_arch": [settings["hidden"], settings["hidden"]]},
             device="cpu",
         )
+        model.set_logger(Logger(None, []))  # the default one makes a folder for every training
         keeper = StopInTime()
         model.learn(settings["total_steps"], callback=keeper)
         keeper.judge()
