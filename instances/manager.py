@@ -58,8 +58,11 @@ class LLMManager:
 
     @property
     def ready(self) -> bool:
-        """True when at least one instance has started and is up."""
-        return any(instance.healthy for instance in self)
+        """True once every instance has started or failed to, if at least one is up.
+
+        Not sooner: the cheapest model is up first, and would answer what the policy means for a better one.
+        """
+        return self._watch is not None and any(instance.healthy for instance in self)
 
     async def start(self) -> None:
         """Start all instances at once; returns when each has started or failed to."""

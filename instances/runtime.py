@@ -92,7 +92,7 @@ class Runtime:
 
     @property
     def ready(self) -> bool:
-        """True when at least one instance is up."""
+        """True once every instance has started or failed to, if at least one is up."""
         return self._loop is not None and self.manager.ready
 
     def router(self, model_type: str = "text") -> LLMRouter:

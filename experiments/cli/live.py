@@ -103,7 +103,7 @@ def serve(
     shown.say(f"policy   {facts['router']} {facts['policy']}, {facts['policy_from']}")
     shown.say(f"dial     {facts['dial']:g}, {facts['exploration']:.0%} of the requests explore")
     shown.say(f"record   {facts['store']}")
-    shown.say(f"{facts['url'].removesuffix('/v1')}/readyz answers 200 when a model is up; Ctrl-C stops")
+    shown.say(f"{facts['url'].removesuffix('/v1')}/readyz answers 200 when the models have started; Ctrl-C stops")
     shown.result(facts)
     try:
         server.run()
