@@ -48,21 +48,21 @@ def write_bundle(folder: str | Path, policy: Mapping[str, Any], arrays: Mapping[
     }
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    retired = scratch.with_name(f"{scratch.name}.old")
     try:
         (scratch / WEIGHTS_FILE).write_bytes(weights)
         (scratch / POLICY_FILE).write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
         scratch.chmod(0o755)
+        # A folder cannot be swapped in one step; the old one goes only once the new one is in its place.
         if target.exists():
-            # A folder cannot be swapped in one step; the old one goes only once the new one is complete.
-            retired = scratch.with_suffix(".old")
             os.replace(target, retired)
-            os.replace(scratch, target)
-            shutil.rmtree(retired)
-        else:
-            os.replace(scratch, target)
+        os.replace(scratch, target)
     except BaseException:
+        if retired.exists() and not target.exists():
+            os.replace(retired, target)
         shutil.rmtree(scratch, ignore_errors=True)
         raise
+    shutil.rmtree(retired, ignore_errors=True)
     return target
 
 
