@@ -145,6 +145,9 @@ class RuntimeConfig(_Settings):
     """0 = cheapest, 1 = best, for requests that name none."""
     exploration: _Share = 0.05
     """Share of the requests spread uniformly over the available arms, so that the log supports evaluation."""
+    learn: bool = True
+    """A policy whose router can learn online learns from feedback while it serves; what it learned is rebuilt from
+    the store at the next start. ``false`` serves the policy as it is."""
     seed: int | None = None
     """Seed of the router's draws; fresh entropy when not given."""
     ageing_s: Annotated[float, Field(gt=0)] = 5.0
