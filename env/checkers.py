@@ -194,6 +194,8 @@ def _leaves(info: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any
     for key, value in info.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{above}{key}.")
+        elif isinstance(value, tuple):
+            yield from _leaves({str(index): item for index, item in enumerate(value)}, f"{above}{key}.")
         else:
             yield f"{above}{key}", value
 

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from env.contexts import Floats
 from env.errors import BadInput
+from env.pending import PendingFeedback
 from env.routing_table import RoutingTable, check_choice
-from env.stream import Order, QueryStream
+from env.scenarios import ScenarioLike
+from env.stream import Batch, Order, QueryStream
 from env.trace import Trace
 from env.trace_table import TableSettings, table_of
 
@@ -38,13 +40,17 @@ class RoutingEnv(gym.Env[Floats, Action]):
 
     **Reward.** ``score - cost_weight * cost_usd - latency_weight * latency_s`` of the arm chosen.
 
-    **Info.** After ``reset``: ``query_id``, ``task``, ``cost_weight`` and ``action_mask`` (int8, 1 = may be chosen).
-    After ``step`` these, and
+    **Info.** After ``reset``: ``step`` (the number of the query in the stream), ``query_id``, ``task``, ``cost_weight``
+    and ``action_mask`` (int8, 1 = may be chosen). After ``step`` these, and
 
-    - ``score``, ``cost_usd``, ``latency_s`` of the arm chosen, ``None`` where not recorded;
+    - ``score``, ``cost_usd``, ``latency_s`` of the arm chosen, ``None`` where not recorded, or not judged yet;
     - ``refused``: True if the arm was masked. Nothing was called, and the reward is ``masked_reward``;
     - ``propensity``: the probability with which the agent's own law chose the arm. The environment sees a choice and
       not a law, so this is ``None`` unless the agent stated it, see :meth:`declare_propensity`.
+
+    - with delayed feedback ``judgements``: a tuple of what arrived with this step about earlier answers, see
+      :class:`env.pending.Judgement`. The reward of an answer that is judged later, or never, has the mean score of
+      the table in place of its own, so that an agent which reads only rewards is not misled.
 
     What the other arms would have brought is in neither, unless ``view="full"`` asks for it: then ``all_score``,
     ``all_cost_usd`` and ``all_latency_s`` ``(K,)`` come with each step, NaN where masked or not recorded.
@@ -56,6 +62,7 @@ class RoutingEnv(gym.Env[Floats, Action]):
         trace: a trace, the path of one, ``"bundled"``, or a :class:`RoutingTable` (which takes no ``settings``).
         view: ``"bandit"``, or ``"full"`` to be told the outcomes of all arms after each step.
         order: ``"shuffle"`` passes over all queries in a fresh order each, ``"resample"`` draws with replacement.
+        scenario: what happens to the world: a name of ``env.scenarios.names()``, a scenario, its JSON, or a list.
         render_mode: nothing is drawn; only ``None``.
         **settings: ``part``, ``split_seed``, ``featuriser``, ``cost_weight``, ``max_cost_weight``,
             ``latency_weight``, ``unobserved`` and ``masked_reward``, as in :func:`env.trace_table.trace_table`.
@@ -83,6 +90,7 @@ class RoutingEnv(gym.Env[Floats, Action]):
         *,
         view: View = "bandit",
         order: Order = "shuffle",
+        scenario: ScenarioLike = None,
         render_mode: None = None,
         **settings: Unpack[TableSettings],
     ) -> None:
@@ -93,11 +101,10 @@ class RoutingEnv(gym.Env[Floats, Action]):
         self.render_mode = render_mode
         self.observation_space: Space[Floats] = self.table.observation_space()
         self.action_space: Space[Action] = Discrete(self.table.n_arms)
-        self._stream = QueryStream(self.table, order)
-        self._row: int | None = None
+        self._stream = QueryStream(self.table, order, scenario)
+        self._pending = PendingFeedback() if self._stream.scenario.delays else None
+        self._asked: Batch | None = None
         self._answered = False
-        self._cost_weight = 0.0
-        self._seen: Floats | None = None
         self._propensity: float | None = None
 
     @property
@@ -121,10 +128,9 @@ class RoutingEnv(gym.Env[Floats, Action]):
         super().reset(seed=seed)
         if seed is not None or not self._stream.started:
             self._stream.rewind(self.np_random)
-        batch = self._stream.take(1)
-        self._row, self._answered, self._propensity = int(batch.rows[0]), False, None
-        self._cost_weight, self._seen = float(batch.cost_weight[0]), batch.seen
-        return self._observation(self._row), self._asked(self._row)
+            self._pending = PendingFeedback() if self._stream.scenario.delays else None
+        self._asked, self._answered, self._propensity = self._stream.take(1), False, None
+        return self._observation(self._asked), self._question(self._asked)
 
     def step(self, action: Action) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
         """Answer the query with an arm.
@@ -136,33 +142,34 @@ class RoutingEnv(gym.Env[Floats, Action]):
             ResetNeeded: the query was answered already, or none was asked yet.
             BadInput: no such arm.
         """
-        row, table = self._row, self.table
-        if row is None or self._answered:
+        asked = self._asked
+        if asked is None or self._answered:
             raise ResetNeeded("one query is one step: call reset(), which goes on to the next query")
         arm = operator.index(action)
-        if not 0 <= arm < table.n_arms:
-            raise BadInput(f"arm {arm} does not exist; the arms are 0 to {table.n_arms - 1}")
+        if not 0 <= arm < self.table.n_arms:
+            raise BadInput(f"arm {arm} does not exist; the arms are 0 to {self.table.n_arms - 1}")
         self._answered = True
-        reward = float(table.reward[row, arm])
-        if table.cost_weight is None:
-            reward -= self._cost_weight * float(table.charged[row, arm])
-        info = self._asked(row)
-        info["score"] = _recorded(table.score[row, arm])
-        info["cost_usd"] = _recorded(table.cost_usd[row, arm])
-        info["latency_s"] = _recorded(table.latency_s[row, arm])
-        info["refused"] = not table.mask[row, arm]
+        late = int(asked.delay[0])
+        info = self._question(asked)
+        info["score"] = None if late else _recorded(asked.told[0, arm])
+        info["cost_usd"] = _recorded(asked.cost_usd[0, arm])
+        info["latency_s"] = _recorded(asked.latency_s[0, arm])
+        info["refused"] = not asked.mask[0, arm]
         info["propensity"] = self._propensity
+        if self._pending is not None:
+            ids = self.table.query_ids.take(asked.rows)
+            info["judgements"] = self._pending.exchange(asked, np.array([arm]), ids)[0]
         if self.view == "full":
-            info["all_score"] = table.score[row].copy()
-            info["all_cost_usd"] = table.cost_usd[row].copy()
-            info["all_latency_s"] = table.latency_s[row].copy()
-        return self._observation(row), reward, True, False, info
+            info["all_score"] = np.full_like(asked.told[0], np.nan) if late else asked.told[0].copy()
+            info["all_cost_usd"] = asked.cost_usd[0].copy()
+            info["all_latency_s"] = asked.latency_s[0].copy()
+        return self._observation(asked), float(asked.reward[0, arm]), True, False, info
 
     def action_masks(self) -> NDArray[np.bool_]:
         """``(K,)`` True where the arm may be chosen, as sb3-contrib's MaskablePPO asks for it."""
-        if self._row is None:
+        if self._asked is None:
             raise ResetNeeded("call reset() first: the mask belongs to a query")
-        return np.asarray(self.table.mask[self._row], dtype=np.bool_)
+        return np.array(self._asked.mask[0])
 
     def declare_propensity(self, propensity: float) -> None:
         """State the probability with which the coming choice was made; it appears in the ``info`` of that step.
@@ -176,18 +183,20 @@ class RoutingEnv(gym.Env[Floats, Action]):
             raise BadInput(f"a propensity is in (0, 1], got {propensity}")
         self._propensity = float(propensity)
 
-    def _observation(self, row: int) -> Floats:
-        observation: Floats = self.table.observations[row].copy()
-        if self._seen is not None:
-            observation[-1] = self._seen[0]
+    def _observation(self, asked: Batch) -> Floats:
+        observation: Floats = self.table.observations[asked.rows[0]].copy()
+        if asked.seen is not None:
+            observation[-1] = asked.seen[0]
         return observation
 
-    def _asked(self, row: int) -> dict[str, Any]:
+    def _question(self, asked: Batch) -> dict[str, Any]:
+        row = asked.rows[0]
         return {
+            "step": int(asked.steps[0]),
             "query_id": str(self.table.query_ids[row]),
             "task": self.table.tasks[row],
-            "cost_weight": self._cost_weight,
-            "action_mask": self.table.mask[row].copy(),
+            "cost_weight": float(asked.cost_weight[0]),
+            "action_mask": asked.mask[0].astype(np.int8),
         }
 
 

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from env.contexts import Bools, Contexts, Floats, Ints, Objects, Outcomes
 from env.errors import BadInput, nearest
+from env.events import Moments
 from env.observation import ObservationLayout
 from env.reward import Reward
-
-OUTCOMES = ("score", "cost_usd", "latency_s")
 
 # Longer ids than a UUID with a prefix are kept as objects.
 _LONG_ID = 64
@@ -38,10 +37,10 @@ class RoutingTable:
         score: ``(n, K)`` quality; NaN where the arm may not be chosen.
         cost_usd: ``(n, K)`` dollars; NaN where the arm may not be chosen or no cost was recorded.
         latency_s: ``(n, K)`` seconds; NaN likewise.
-        reward: ``(n, K)`` reward at the fixed weights (without cost where the cost weight is drawn), and
-            the reward of a refusal where the arm may not be chosen.
         mask: ``(n, K)`` int8, 1 where the arm may be chosen; each row has at least one.
         cost_weight: ``(n,)`` fixed cost weights, ``None`` where one is drawn for each step.
+        latency_weight: ``(n,)`` score points per second.
+        masked_reward: the reward of choosing an arm that may not be chosen.
         query_ids: ``(n,)`` text.
         tasks: ``(n,)`` labels, or ``None``.
         left_out: queries that were dropped because no arm could be chosen on them.
@@ -54,9 +53,10 @@ class RoutingTable:
     score: Floats
     cost_usd: Floats
     latency_s: Floats
-    reward: Floats
     mask: NDArray[np.int8]
     cost_weight: NDArray[np.float64] | None
+    latency_weight: NDArray[np.float64]
+    masked_reward: float
     query_ids: NDArray[Any]
     tasks: Objects
     left_out: int = 0
@@ -79,14 +79,9 @@ class RoutingTable:
         return box
 
     @functools.cached_property
-    def outcomes(self) -> Floats:
-        """``(3, n K)`` score, cost and latency of all cells, side by side for one look-up."""
-        return _frozen(np.stack([getattr(self, name).ravel() for name in OUTCOMES]))
-
-    @functools.cached_property
-    def charged(self) -> Floats:
-        """``(n, K)`` dollars that a drawn cost weight multiplies; 0 where the arm may not be chosen."""
-        return _frozen(np.where(self.mask == 1, self.cost_usd, 0).astype(np.float32))
+    def mean_score(self) -> float:
+        """Mean recorded score of all cells."""
+        return float(np.nanmean(self.score, dtype=np.float64))
 
     @functools.cached_property
     def digest(self) -> bytes:
@@ -108,12 +103,23 @@ class RoutingTable:
             observations[:, -1] = seen
         return observations
 
-    def rewards(self, cells: Ints, cost_weight: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Rewards ``(m,)`` of cells (row times K plus arm) at the cost weights that were drawn for them."""
-        rewards = self.reward.take(cells).astype(np.float64)
-        if self.cost_weight is None:
-            rewards -= cost_weight * self.charged.take(cells)
-        return rewards
+    def rewards(self, now: Moments, cost_weight: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``(m, K)`` rewards that an agent is given at once, for moments of this table.
+
+        The score as judged, minus what cost and latency weigh; ``masked_reward`` where masked. Where the judgement
+        comes later or never, the mean score of the table stands in for it: neutral, where 0 would say that the
+        answer was bad.
+
+        Args:
+            now: ``m`` moments.
+            cost_weight: ``(m,)`` the weights charged.
+        """
+        told = now.told.astype(np.float64)
+        told[np.isnan(told) | (now.delay > 0)[:, None]] = self.mean_score
+        for weight, values in ((cost_weight, now.cost_usd), (self.latency_weight[now.rows], now.latency_s)):
+            if weight.any():
+                told -= np.where(weight[:, None] == 0, 0, weight[:, None] * values)
+        return np.where(now.mask, told, self.masked_reward)
 
     @classmethod
     def of(
@@ -178,9 +184,10 @@ class RoutingTable:
             score=_hidden(outcomes.score, allowed, keep),
             cost_usd=_hidden(outcomes.cost_usd, allowed, keep),
             latency_s=_hidden(outcomes.latency_s, allowed, keep),
-            reward=_frozen(np.where(allowed, reward, np.float32(masked_reward))[keep]),
             mask=_frozen(allowed[keep].astype(np.int8)),
             cost_weight=None if observe else _frozen(weights[keep]),
+            latency_weight=_frozen(contexts.latency_weight[keep].astype(np.float64)),
+            masked_reward=masked_reward,
             query_ids=_frozen(_compact(ids[keep])),
             tasks=_frozen(_shared(tasks[keep])),
             left_out=len(contexts) - count,

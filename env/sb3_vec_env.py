@@ -11,18 +11,18 @@ from typing import Any, Unpack
 
 import numpy as np
 from gymnasium import Wrapper
-from gymnasium.error import ResetNeeded
-from gymnasium.spaces import Discrete
-from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
 from env.contexts import Bools, Floats
 from env.errors import BadInput, MissingExtra
 from env.routing_table import RoutingTable
-from env.stream import Batch, Order, QueryStream
+from env.scenarios import ScenarioLike
+from env.stream import Order
 from env.trace import Trace
-from env.trace_table import TableSettings, table_of
-from env.vector_env import check_arms
+from env.trace_table import TableSettings
+from env.vector_env import RoutingVectorEnv, check_arms
+
+_INFOS = ("score", "cost_usd", "latency_s", "refused", "step", "query_id", "task", "judgements")
 
 try:
     from stable_baselines3.common.vec_env import VecEnv
@@ -37,15 +37,16 @@ class RoutingSB3VecEnv(VecEnv):
     the seed given by :meth:`seed` (SB3's algorithms pass theirs on) takes effect at the next :meth:`reset`. Without
     one, each new environment begins a stream of its own.
 
-    Each info holds ``score``, ``cost_usd``, ``latency_s`` (NaN where not recorded), ``refused``, ``query_id``,
-    ``task``, and SB3's ``terminal_observation`` and ``TimeLimit.truncated``. For episode statistics wrap it in SB3's
-    ``VecMonitor``; leave rewards as they are (``VecNormalize`` would scale them by a discounted return).
+    Each info holds ``score``, ``cost_usd``, ``latency_s`` (NaN where not recorded), ``refused``, ``step``,
+    ``query_id``, ``task``, and SB3's ``terminal_observation`` and ``TimeLimit.truncated``. For episode statistics
+    wrap it in SB3's ``VecMonitor``; leave rewards as they are (``VecNormalize`` would scale them by a discounted return).
 
     Args:
         num_envs: number of sub-environments. Large ones (256 to 1,024) with a rollout buffer of 32,000 steps learn
             fast; small buffers let PPO collapse onto few arms.
         trace: a trace, the path of one, ``"bundled"``, or a table (``RoutingTable.of`` makes one of plain arrays).
         order: see :class:`env.routing_env.RoutingEnv`.
+        scenario: see there. Late judgements are in the infos as there; SB3's algorithms read rewards only.
         **settings: see there.
 
     Example:
@@ -67,30 +68,25 @@ class RoutingSB3VecEnv(VecEnv):
         trace: str | Path | Trace | RoutingTable = "bundled",
         *,
         order: Order = "shuffle",
+        scenario: ScenarioLike = None,
         **settings: Unpack[TableSettings],
     ) -> None:
-        if num_envs < 1:
-            raise BadInput(f"num_envs is 1 or more, got {num_envs}")
-        self.table = table_of(trace, settings)
-        self._stream = QueryStream(self.table, order)
-        self._asked: Batch | None = None
+        self._envs = RoutingVectorEnv(num_envs, trace, order=order, scenario=scenario, **settings)
+        self.table = self._envs.table
         self._arms = np.zeros(num_envs, dtype=np.int64)
-        super().__init__(num_envs, self.table.observation_space(), Discrete(self.table.n_arms))
+        super().__init__(num_envs, self._envs.single_observation_space, self._envs.single_action_space)
 
     @property
     def stream_hash(self) -> str:
         """SHA-256 (hex) of the exogenous stream since the last seeding, see :attr:`QueryStream.hash`."""
-        return self._stream.hash
+        return self._envs.stream_hash
 
     def reset(self) -> Floats:
         """The next ``num_envs`` queries; the first ones of the stream if a seed was given since the last reset."""
-        seed = self._seeds[0]
-        if seed is not None or not self._stream.started:
-            self._stream.rewind(seeding.np_random(seed)[0])
+        observations, _ = self._envs.reset(seed=self._seeds[0])
         self._reset_seeds()
         self._reset_options()
-        self._asked = self._stream.take(self.num_envs)
-        return self.table.observe(self._asked.rows, self._asked.seen)
+        return observations
 
     def step_async(self, actions: NDArray[np.integer[Any]]) -> None:
         """Take the arms ``(num_envs,)`` for :meth:`step_wait`."""
@@ -98,44 +94,20 @@ class RoutingSB3VecEnv(VecEnv):
 
     def step_wait(self) -> tuple[Floats, Floats, Bools, list[dict[str, Any]]]:
         """Answer the queries: next observations, rewards, dones (all True) and infos of the answers."""
-        answered, table = self._asked, self.table
-        if answered is None:
-            raise ResetNeeded("call reset() before step()")
-        cells = answered.rows * table.n_arms + self._arms
-        rewards = table.rewards(cells, answered.cost_weight).astype(np.float32)
+        observations, rewards, dones, _, infos = self._envs.step(self._arms)
         # Lists of Python numbers first: reading arrays cell by cell would cost more than the step itself.
-        columns = zip(
-            table.observe(answered.rows, answered.seen),
-            table.score.take(cells).tolist(),
-            table.cost_usd.take(cells).tolist(),
-            table.latency_s.take(cells).tolist(),
-            (table.mask.take(cells) == 0).tolist(),
-            table.query_ids.take(answered.rows),
-            table.tasks.take(answered.rows),
-            strict=True,
-        )
-        infos = [
-            {
-                "terminal_observation": observation,
-                "TimeLimit.truncated": False,
-                "score": score,
-                "cost_usd": cost_usd,
-                "latency_s": latency_s,
-                "refused": refused,
-                "query_id": query_id,
-                "task": task,
-            }
-            for observation, score, cost_usd, latency_s, refused, query_id, task in columns
+        final = infos["final_info"]
+        keys = [key for key in _INFOS if key in final]
+        columns = [final[key].tolist() for key in keys]
+        told = [
+            {"terminal_observation": shown, "TimeLimit.truncated": False, **dict(zip(keys, values, strict=True))}
+            for shown, *values in zip(infos["final_obs"], *columns, strict=True)
         ]
-        self._asked = self._stream.take(self.num_envs)
-        observations = table.observe(self._asked.rows, self._asked.seen)
-        return observations, rewards, np.ones(self.num_envs, dtype=np.bool_), infos
+        return observations, rewards.astype(np.float32), dones, told
 
     def action_masks(self) -> Bools:
         """``(num_envs, K)`` True where the arm may be chosen; ``env_method("action_masks")`` gives its rows."""
-        if self._asked is None:
-            raise ResetNeeded("call reset() first: a mask belongs to a query")
-        return self.table.mask[self._asked.rows].astype(np.bool_)
+        return self._envs.action_masks()
 
     def close(self) -> None:
         """Nothing to release."""

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from env.contexts import Bools, Floats
 from env.errors import BadInput
+from env.pending import PendingFeedback
 from env.routing_env import VIEWS, View, check_options
-from env.routing_table import OUTCOMES, RoutingTable, check_choice
+from env.routing_table import RoutingTable, check_choice
+from env.scenarios import ScenarioLike
 from env.stream import Batch, Order, QueryStream
 from env.trace import Trace
 from env.trace_table import TableSettings, table_of
@@ -30,14 +32,16 @@ class RoutingVectorEnv(VectorEnv[Floats, NDArray[np.integer[Any]], NDArray[Any]]
     ``num_envs``. All sub-environments share that one stream, so ``reset(seed=...)`` takes one seed.
 
     What an agent sees, the reward and the infos are as there. In the infos, arrays carry Gymnasium's ``_key`` masks,
-    and what was not recorded is NaN with its mask False. ``query_id``, ``task``, ``cost_weight`` and ``action_mask``
-    are those of the query now asked; those of the query just answered are in ``final_info``, with its outcomes.
+    and what was not recorded is NaN with its mask False. ``step``, ``query_id``, ``task``, ``cost_weight`` and
+    ``action_mask`` are those of the query now asked; those of the query just answered are in ``final_info``, with its
+    outcomes.
 
     Args:
         num_envs: number of sub-environments.
         trace: see :class:`env.routing_env.RoutingEnv`.
         view: see there.
         order: see there.
+        scenario: see there.
         render_mode: nothing is drawn; only ``None``.
         **settings: see there.
 
@@ -62,6 +66,7 @@ class RoutingVectorEnv(VectorEnv[Floats, NDArray[np.integer[Any]], NDArray[Any]]
         *,
         view: View = "bandit",
         order: Order = "shuffle",
+        scenario: ScenarioLike = None,
         render_mode: None = None,
         **settings: Unpack[TableSettings],
     ) -> None:
@@ -77,10 +82,13 @@ class RoutingVectorEnv(VectorEnv[Floats, NDArray[np.integer[Any]], NDArray[Any]]
         self.single_action_space = Discrete(self.table.n_arms)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._stream = QueryStream(self.table, order)
+        self._stream = QueryStream(self.table, order, scenario)
+        self._pending = PendingFeedback()
         self._asked: Batch | None = None
+        self._shown: Floats | None = None
         self._propensities: NDArray[np.float64] | None = None
         self._names: dict[str, Any] = {}
+        self._first_cells = np.arange(num_envs) * self.table.n_arms
         self._true, self._false = _fixed(True, num_envs), _fixed(False, num_envs)
 
     @property
@@ -101,8 +109,8 @@ class RoutingVectorEnv(VectorEnv[Floats, NDArray[np.integer[Any]], NDArray[Any]]
         super().reset(seed=None if seed is None else int(seed))
         if seed is not None or not self._stream.started:
             self._stream.rewind(self.np_random)
-        self._asked, self._propensities = self._stream.take(self.num_envs), None
-        return self.table.observe(self._asked.rows, self._asked.seen), self._question(self._asked)
+            self._pending = PendingFeedback()
+        return self._ask()
 
     def step(
         self, actions: NDArray[np.integer[Any]]
@@ -120,26 +128,23 @@ class RoutingVectorEnv(VectorEnv[Floats, NDArray[np.integer[Any]], NDArray[Any]]
             ResetNeeded: not reset yet.
             BadInput: a wrong number of arms, or an arm that does not exist.
         """
-        answered = self._asked
-        if answered is None:
+        answered, shown = self._asked, self._shown
+        if answered is None or shown is None:
             raise ResetNeeded("call reset() before step()")
         arms = check_arms(actions, self.num_envs, self.table.n_arms)
-        cells = answered.rows * self.table.n_arms + arms
-        rewards = self.table.rewards(cells, answered.cost_weight)
-        final_info = self._answer(answered, cells)
-        final_obs = self.table.observe(answered.rows, answered.seen)
-        self._asked, self._propensities = self._stream.take(self.num_envs), None
-        infos = self._question(self._asked)
-        infos["final_obs"], infos["_final_obs"] = final_obs, self._true
+        cells = self._first_cells + arms
+        rewards = answered.reward.reshape(-1).take(cells)
+        final_info = self._answer(answered, arms, cells)
+        observations, infos = self._ask()
+        infos["final_obs"], infos["_final_obs"] = shown, self._true
         infos["final_info"], infos["_final_info"] = final_info, self._true
-        observations = self.table.observe(self._asked.rows, self._asked.seen)
         return observations, rewards, self._true.copy(), self._false.copy(), infos
 
     def action_masks(self) -> Bools:
         """``(num_envs, K)`` True where the arm may be chosen on the query now asked."""
         if self._asked is None:
             raise ResetNeeded("call reset() first: a mask belongs to a query")
-        return self.table.mask[self._asked.rows].astype(np.bool_)
+        return self._asked.mask.copy()
 
     def declare_propensities(self, propensities: NDArray[np.float64]) -> None:
         """State the ``(num_envs,)`` probabilities of the coming choices, see ``RoutingEnv.declare_propensity``."""
@@ -147,6 +152,12 @@ class RoutingVectorEnv(VectorEnv[Floats, NDArray[np.integer[Any]], NDArray[Any]]
         if stated.shape != (self.num_envs,) or not ((stated > 0) & (stated <= 1)).all():
             raise BadInput(f"propensities are ({self.num_envs},) numbers in (0, 1]")
         self._propensities = stated
+
+    def _ask(self) -> tuple[Floats, dict[str, Any]]:
+        self._asked, self._propensities = self._stream.take(self.num_envs), None
+        # Kept for `final_obs`, when nobody needs it here any more: a copy is cheaper than to look the rows up again.
+        self._shown = self.table.observe(self._asked.rows, self._asked.seen)
+        return self._shown.copy(), self._question(self._asked)
 
     def _question(self, batch: Batch) -> dict[str, Any]:
         names = {"query_id": self.table.query_ids.take(batch.rows), "task": self.table.tasks.take(batch.rows)}
@@ -158,25 +169,30 @@ class RoutingVectorEnv(VectorEnv[Floats, NDArray[np.integer[Any]], NDArray[Any]]
 
     def _numbers(self, batch: Batch) -> dict[str, Any]:
         return {
+            "step": batch.steps.copy(),
+            "_step": self._true,
             "cost_weight": batch.cost_weight.copy(),
             "_cost_weight": self._true,
-            "action_mask": self.table.mask.take(batch.rows, axis=0),
+            "action_mask": batch.mask.astype(np.int8),
             "_action_mask": self._true,
         }
 
-    def _answer(self, batch: Batch, cells: NDArray[np.int64]) -> dict[str, Any]:
-        stated = np.full(self.num_envs, np.nan) if self._propensities is None else self._propensities
+    def _answer(self, batch: Batch, arms: NDArray[np.int64], cells: NDArray[np.int64]) -> dict[str, Any]:
         infos = self._names | self._numbers(batch)
-        infos["refused"], infos["_refused"] = self.table.mask.take(cells) == 0, self._true
-        infos["propensity"] = stated
+        infos["refused"], infos["_refused"] = ~batch.mask.reshape(-1).take(cells), self._true
+        infos["propensity"] = np.full(self.num_envs, np.nan) if self._propensities is None else self._propensities
         infos["_propensity"] = self._false if self._propensities is None else self._true
-        chosen = self.table.outcomes.take(cells, axis=1).astype(np.float64)
-        recorded = ~np.isnan(chosen)
-        for index, key in enumerate(OUTCOMES):
-            infos[key], infos[f"_{key}"] = chosen[index], recorded[index]
+        at_once = batch.told
+        if self._stream.scenario.delays:
+            at_once = np.where(batch.delay[:, None] > 0, np.float32(np.nan), batch.told)
+            infos["judgements"] = np.empty(self.num_envs, dtype=object)
+            infos["judgements"][:] = self._pending.exchange(batch, arms, self._names["query_id"])
+            infos["_judgements"] = self._true
+        for key, values in (("score", at_once), ("cost_usd", batch.cost_usd), ("latency_s", batch.latency_s)):
+            chosen = values.reshape(-1).take(cells).astype(np.float64)
+            infos[key], infos[f"_{key}"] = chosen, ~np.isnan(chosen)
             if self.view == "full":
-                infos[f"all_{key}"] = getattr(self.table, key).take(batch.rows, axis=0)
-                infos[f"_all_{key}"] = self._true
+                infos[f"all_{key}"], infos[f"_all_{key}"] = values.copy(), self._true
         return infos
 
 

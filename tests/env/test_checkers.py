@@ -31,15 +31,16 @@ class Truncates(RoutingEnv):
 
 class LeaksOutcomes(RoutingEnv):
     def step(self, action: Any) -> Any:
-        row = self._row
         observation, reward, terminated, truncated, info = super().step(action)
-        return observation, reward, terminated, truncated, {**info, "debug": {"all": self.table.mask[row].tolist()}}
+        assert self._asked is not None
+        return observation, reward, terminated, truncated, {**info, "debug": {"all": self._asked.score[0].tolist()}}
 
 
 class LeaksThroughTheBase(RoutingEnv):
     def reset(self, **kwargs: Any) -> Any:
         _, info = super().reset(**kwargs)
-        return self.table.observations[self._row], info
+        assert self._asked is not None
+        return self.table.observations[self._asked.rows[0]], info
 
 
 class ShowsTheNextQuery(RoutingEnv):
