@@ -235,14 +235,11 @@ async def _record_one(instance: InstanceConfig, provider: Provider, prompt: Prom
         answer = await _ask(provider, request)
     except ProviderError as error:
         return row | {"error": str(error)}
-    cost = answer.cost_usd
-    if cost is None and answer.input_tokens is not None and answer.output_tokens is not None:
-        cost = instance.price.price.cost(answer.input_tokens, answer.output_tokens, answer.latency_s)
     return row | {
         "score": score(prompt.check, answer.text),
         "input_tokens": answer.input_tokens,
         "output_tokens": answer.output_tokens,
-        "cost_usd": cost,
+        "cost_usd": instance.cost_usd(answer),
         "latency_s": answer.latency_s,
         "ttft_s": answer.ttft_s,
         "response": answer.text,

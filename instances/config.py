@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from env.arms import Arm, Price, Tier
 from env.errors import BadInput, nearest
+from instances.providers.base import Completion
 
 DEFAULT_CONFIG = Path(__file__).parent / "data" / "default.yaml"
 """What runs when nothing is configured: the local models and the policy shipped for them."""
@@ -128,6 +129,23 @@ class InstanceConfig(_Settings):
     def arm(self) -> Arm:
         """The arm that a policy would see."""
         return Arm(self.name, self.tier, self.price.price, self.model_types, self.context_window)
+
+    def cost_usd(self, completion: Completion) -> float | None:
+        """Dollars of a completion: the provider's own figure, or else the price table.
+
+        ``None`` where the tokens it is charged by are not known.
+
+        Example:
+            >>> instance = InstanceConfig(name="a", provider="local", price=PriceConfig(request_usd=0.01))
+            >>> instance.cost_usd(Completion("4", None, None, 0.2))
+            0.01
+        """
+        if completion.cost_usd is not None:
+            return completion.cost_usd
+        price, tokens = self.price.price, (completion.input_tokens, completion.output_tokens)
+        if None in tokens and (price.input_usd_per_mtok or price.output_usd_per_mtok):
+            return None
+        return price.cost(tokens[0] or 0, tokens[1] or 0, completion.latency_s)
 
 
 class RuntimeConfig(_Settings):

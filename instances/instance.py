@@ -90,15 +90,6 @@ class LLMInstance:
         self.started = self.healthy = False
         await self._provider.close()
 
-    def cost_usd(self, completion: Completion) -> float | None:
-        """Dollars of a completion; ``None`` where the tokens it is charged by are not known."""
-        if completion.cost_usd is not None:
-            return completion.cost_usd
-        price, tokens = self.settings.price.price, (completion.input_tokens, completion.output_tokens)
-        if None in tokens and (price.input_usd_per_mtok or price.output_usd_per_mtok):
-            return None
-        return price.cost(tokens[0] or 0, tokens[1] or 0, completion.latency_s)
-
     async def complete(self, request: ChatRequest, attempt: Attempt) -> Completion:
         """The whole answer.
 
@@ -187,7 +178,7 @@ class LLMInstance:
         self._failures = 0
         self.healthy = True
         wait_s = progress.queue_wait_s or 0.0
-        self.recorder.answered(attempt, completion, self.cost_usd(completion), wait_s)
+        self.recorder.answered(attempt, completion, self.settings.cost_usd(completion), wait_s)
 
     def _note(self, failure: ProviderError) -> None:
         if failure.status == 429:
