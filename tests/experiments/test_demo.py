@@ -14,9 +14,10 @@ from experiments.deploy import status
 from experiments.tasks import evaluation_items
 from instances.config import parse_config
 from routers.policy import Policy
+from tests.conftest import needs
 
-pytest.importorskip("mlflow", reason="the demo needs the `mlflow` extra")
-pytest.importorskip("matplotlib", reason="the demo needs the `train` extra")
+needs("mlflow", "the demo")
+needs("train", "the demo")
 
 MODELS = {"small": 1e-5, "large": 1e-4}
 

@@ -18,6 +18,7 @@ from env.trace_io import from_rows
 from instances.rows import AttemptRow, DecisionRow, Feedback, FeedbackStatus
 from instances.store import Store
 from instances.writer import StoreError
+from tests.conftest import POSTGRES, needs
 
 DECISION = DecisionRow(
     request_id="r1",
@@ -66,11 +67,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'store.db'}"
         return
-    server = os.environ.get("POINTSMAN_TEST_POSTGRES")
-    if server is None:
-        if "postgres" in os.environ.get("POINTSMAN_REQUIRE", ""):
-            pytest.fail("POINTSMAN_REQUIRE names postgres, but POINTSMAN_TEST_POSTGRES names no server")
-        pytest.skip("no PostgreSQL: set POINTSMAN_TEST_POSTGRES to the URL of one, or use .ci/with-servers")
+    needs("postgres", "a store on a server")
+    server = os.environ[POSTGRES]
     name = f"store_{secrets.token_hex(6)}"
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
