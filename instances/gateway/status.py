@@ -43,10 +43,7 @@ class Status:
         body = {
             "status": "ready" if ready else "starting or down",
             "policy": self._runtime.router("text").policy_version,
-            "instances": {
-                instance.name: "up" if instance.healthy else "down" if instance.started else "not started"
-                for instance in self._runtime.manager
-            },
+            "instances": {instance.name: instance.state for instance in self._runtime.manager},
         }
         return json_response(body, status=200 if ready else 503)
 

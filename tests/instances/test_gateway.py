@@ -397,3 +397,50 @@ async def test_a_server_that_stops_says_so_to_those_it_leaves(
         for waiting in (reading, plain):
             with pytest.raises(openai.APIError, match="the server is stopping"):
                 await waiting
+
+
+async def readiness(gateway: Any) -> dict[str, str]:
+    async with aiohttp.ClientSession() as session, session.get(f"{gateway.url}/readyz") as response:
+        states: dict[str, str] = (await response.json())["instances"]
+        return states
+
+
+@pytest.mark.parametrize("mode", ["malformed", "no-choices", "error-400"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_malformed_answer_says_nothing_about_health(
+    open_gateway: OpenGateway, with_upstream: WithUpstream, mode: str, stream: bool
+) -> None:
+    async with open_gateway(instances=with_upstream(mode)[:1]) as gateway:
+        for _ in range(4):
+            with pytest.raises(openai.APIStatusError):
+                await gateway.client.chat.completions.create(**GOOD, stream=stream)
+        assert gateway.runtime.manager["cloud"].available
+
+
+@pytest.mark.parametrize("mode", ["error-500", "error-401", "hang"])
+async def test_server_errors_timeouts_and_refused_keys_in_a_row_do(
+    open_gateway: OpenGateway, with_upstream: WithUpstream, mode: str
+) -> None:
+    async with open_gateway(instances=with_upstream(mode, timeout_s=0.05)[:1]) as gateway:
+        cloud = gateway.runtime.manager["cloud"]
+        for failures in (1, 2, 3):
+            with pytest.raises(openai.APIStatusError):
+                await gateway.client.chat.completions.create(**GOOD)
+            assert cloud.available == (failures < 3)
+        assert (await readiness(gateway))["cloud"] == "down"
+
+
+async def test_an_unreachable_upstream_is_down_at_once(open_gateway: OpenGateway, with_upstream: WithUpstream) -> None:
+    async with open_gateway(instances=with_upstream("ok", base_url="http://127.0.0.1:9/v1")[:1]) as gateway:
+        with pytest.raises(openai.APIStatusError):
+            await gateway.client.chat.completions.create(**GOOD)
+        assert (await readiness(gateway))["cloud"] == "down"
+
+
+async def test_an_endpoint_is_up_once_it_has_answered_not_before(
+    open_gateway: OpenGateway, with_upstream: WithUpstream
+) -> None:
+    async with open_gateway(instances=with_upstream("ok")) as gateway:
+        assert await readiness(gateway) == {"cloud": "not called yet", "small": "up"}
+        await gateway.client.chat.completions.create(**GOOD)
+        assert await readiness(gateway) == {"cloud": "up", "small": "up"}
