@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from env.errors import BadInput, PointsmanError, nearest
-from experiments.files import whole_file, write_json
+from env.files import whole_file, write_json
 from experiments.tasks.check import score
 from instances.config import InstanceConfig, RuntimeConfig, load_config
 from instances.providers import make_provider

@@ -172,7 +172,7 @@ def _pictures(reports: Sequence[Report], out: Path, shown: Output) -> list[Path]
     from rich.markup import escape
 
     from env.errors import MissingExtra
-    from experiments.files import write_json
+    from env.files import write_json
     from experiments.plot import frontier, save
     from experiments.report import json_rows
 

@@ -78,7 +78,7 @@ class Output:
         if self._target == STANDARD_OUTPUT:
             sys.stdout.write(json.dumps(clean, indent=1) + "\n")
         else:
-            from experiments.files import write_json
+            from env.files import write_json
 
             write_json(clean, self._target)
 
