@@ -97,7 +97,7 @@ async def test_an_awaited_decision_is_committed(store: Store, url: str) -> None:
 async def test_the_log_is_a_valid_trace_with_what_the_policy_saw(store: Store) -> None:
     await store.write_decision(DECISION)
     store.write_attempt(ATTEMPT)
-    assert await store.add_feedback(feedback()) is FeedbackStatus.STORED
+    assert (await store.add_feedback(feedback())).status is FeedbackStatus.STORED
     trace = from_rows(store.rows())
     assert trace.arms == ("small",)
     assert trace.is_log
@@ -133,9 +133,9 @@ async def test_feedback_is_idempotent_on_its_id(store: Store) -> None:
     await store.write_decision(DECISION)
     await store.write_decision(replace(DECISION, request_id="r2"))
     store.write_attempt(ATTEMPT)
-    assert await store.add_feedback(feedback(score=1.0)) is FeedbackStatus.STORED
-    assert await store.add_feedback(feedback(score=0.0)) is FeedbackStatus.DUPLICATE
-    assert await store.add_feedback(feedback(request_id="r2")) is FeedbackStatus.CONFLICT
+    assert (await store.add_feedback(feedback(score=1.0))).status is FeedbackStatus.STORED
+    assert (await store.add_feedback(feedback(score=0.0))).status is FeedbackStatus.DUPLICATE
+    assert (await store.add_feedback(feedback(request_id="r2"))).status is FeedbackStatus.CONFLICT
     assert [row["score"] for row in store.rows()] == [1.0]
 
 
@@ -150,7 +150,7 @@ async def test_the_last_feedback_of_a_source_counts_and_sources_are_averaged(sto
 
 
 async def test_feedback_for_an_unknown_request_is_refused(store: Store) -> None:
-    assert await store.add_feedback(feedback(request_id="nobody")) is FeedbackStatus.UNKNOWN_REQUEST
+    assert (await store.add_feedback(feedback(request_id="nobody"))).status is FeedbackStatus.UNKNOWN_REQUEST
 
 
 async def test_one_bad_row_does_not_take_its_batch_with_it(store: Store) -> None:
