@@ -181,6 +181,9 @@ class RuntimeConfig(_Settings):
     features that the policy saw are always kept."""
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8321
+    largest_body_mib: Annotated[int, Field(ge=1)] = 20
+    """A larger request is refused with 413. The default holds a photograph or a few screenshots as data URLs; text
+    needs far less."""
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> RuntimeConfig:
