@@ -19,6 +19,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from env.errors import BadInput, PointsmanError, nearest
@@ -97,7 +98,7 @@ def record(
             them once the file is written.
         only: names of the instances that this run asks. Several runs may share the work of one recording.
         shard_size: prompts per shard.
-        progress: show a progress bar.
+        progress: show a progress bar on standard error, if that is a terminal.
 
     Raises:
         BadInput: a prompt line is malformed, an instance in `only` is unknown, or the shards that are there were
@@ -271,5 +272,7 @@ def _assemble(shards: Sequence[Path], out: Path) -> None:
 @contextmanager
 def _progress(show: bool) -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not show) as bar:
+    # Standard output is for what was recorded; and bars in a file would be noise.
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not (show and console.is_terminal)) as bar:
         yield bar

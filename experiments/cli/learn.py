@@ -168,8 +168,6 @@ def evaluate(
 
 
 def _pictures(reports: Sequence[Report], out: Path, shown: Output) -> list[Path]:
-    from rich.markup import escape
-
     from env.errors import MissingExtra
     from env.files import write_json
     from experiments.plot import frontier, save
@@ -180,7 +178,7 @@ def _pictures(reports: Sequence[Report], out: Path, shown: Output) -> list[Path]
         for report in reports:
             files = [*files, *save(frontier(report), out, f"frontier-{report.trace}")]
     except MissingExtra as error:
-        shown.say(f"no pictures: {escape(str(error))}")  # `[train]` would be taken for markup
+        shown.say(f"no pictures: {error}")
     return files
 
 
