@@ -32,8 +32,8 @@ demo: $(INSTALLED)  ## Train, compare, register, serve and record, offline, with
 test: $(INSTALLED)  ## The tests that need no server
 	$(BIN)/pytest
 
-test-all: $(INSTALLED)  ## All tests; an absent server fails (.ci/with-servers starts them)
-	POINTSMAN_REQUIRE=$${POINTSMAN_REQUIRE-postgres} $(BIN)/pytest
+test-all: $(INSTALLED)  ## All tests; an absent part or server fails (.ci/with-servers starts them)
+	POINTSMAN_REQUIRE=$${POINTSMAN_REQUIRE-train,mlflow,local,postgres} $(BIN)/pytest
 
 check: $(INSTALLED)  ## Lint, format and strict types
 	$(BIN)/ruff check .

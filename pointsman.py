@@ -19,7 +19,44 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    pass
+    # For type checkers and editors, which cannot follow __getattr__: the names of _PUBLIC, and `plot`.
+    import routers
+    from env.arms import Arm as Arm
+    from env.arms import Price as Price
+    from env.arms import Tier as Tier
+    from env.checkers import check_trace_env as check_trace_env
+    from env.checkers import check_vector_env as check_vector_env
+    from env.contexts import Contexts as Contexts
+    from env.contexts import Outcomes as Outcomes
+    from env.contexts import Queries as Queries
+    from env.errors import BadInput as BadInput
+    from env.errors import MissingExtra as MissingExtra
+    from env.errors import PointsmanError as PointsmanError
+    from env.features import default_featuriser as default_featuriser
+    from env.prompts import render as render
+    from env.reward import DialMap as DialMap
+    from env.reward import Reward as Reward
+    from env.routing_env import RoutingEnv as RoutingEnv
+    from env.trace import Trace as Trace
+    from env.trace_io import load_trace as load_trace
+    from env.trace_io import save_trace as save_trace
+    from experiments import plot as plot
+    from experiments.compare import compare as compare
+    from experiments.evaluate import evaluate as evaluate
+    from experiments.explain import explain as explain
+    from experiments.export import export_log as export_log
+    from experiments.train import train as train
+    from instances.api import close_runtime as close_runtime
+    from instances.api import get_model as get_model
+    from instances.config import RuntimeConfig as RuntimeConfig
+    from instances.config import load_config as load_config
+    from instances.runtime import Runtime as Runtime
+    from routers.base import Decision as Decision
+    from routers.base import Router as Router
+    from routers.policy import Policy as Policy
+
+    make_router = routers.make
+    router_names = routers.names
 
 __version__ = "0.1.0"
 
@@ -61,22 +98,21 @@ _PUBLIC = {
     "Policy": "routers.policy:Policy",
 }
 
-__all__ = [
-    *_PUBLIC,
-    "plot",
-]
+__all__ = [*_PUBLIC, "plot"]
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used (PEP 562)."""
-    if name == "plot":
-        return importlib.import_module("experiments.plot")
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'pointsman' has no attribute {name!r}")
-    module, _, attribute = _PUBLIC[name].partition(":")
-    value = getattr(importlib.import_module(module), attribute)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # where checkers would see it, every misspelt name would be right
+
+    def __getattr__(name: str) -> Any:
+        """Import a public name when it is first used (PEP 562)."""
+        if name == "plot":
+            return importlib.import_module("experiments.plot")
+        if name not in _PUBLIC:
+            raise AttributeError(f"module 'pointsman' has no attribute {name!r}")
+        module, _, attribute = _PUBLIC[name].partition(":")
+        value = getattr(importlib.import_module(module), attribute)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

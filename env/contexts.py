@@ -191,6 +191,29 @@ class Outcomes:
         return Outcomes(self.score[rows, arms], self.cost_usd[rows, arms], self.latency_s[rows, arms])
 
 
+def mean_observed(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Mean over rows of what was observed: ``(K,)`` of ``(n, K)``, a scalar array of ``(n,)``; NaN where nothing was.
+
+    Example:
+        >>> mean_observed(np.array([[1.0, np.nan], [3.0, np.nan]])).tolist()
+        [2.0, nan]
+    """
+    seen = np.isfinite(values)
+    count = seen.sum(axis=0)
+    sums = np.where(seen, values, 0).sum(axis=0, dtype=np.float64)
+    return np.asarray(np.where(count > 0, sums / np.maximum(count, 1), np.nan))
+
+
+def known(value: float | np.floating[Any]) -> float | None:
+    """A number for JSON: ``None`` for one that was not observed.
+
+    Example:
+        >>> known(np.float32(0.5)), known(np.nan)
+        (0.5, None)
+    """
+    return float(value) if np.isfinite(value) else None
+
+
 def _spread(value: float | NDArray[Any], n: int) -> Floats:
     return np.broadcast_to(np.asarray(value, dtype=np.float32), (n,))
 

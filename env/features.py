@@ -3,6 +3,8 @@
 The default is static word embeddings (the weights ship inside the ``wordllama`` wheel; about 0.04 ms a
 prompt) beside a few cheap facts of the text. Where that wheel is not installed, hashed word n-grams stand in.
 Featurisers are pure functions of the prompt: no fitting, so nothing can leak from test prompts into them.
+They read no more than ``READS`` characters of one: a server features prompts between two requests, and whoever may
+send a long prompt must not keep all the others waiting.
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _WORD = re.compile(r"\w+")
 _OPTION = re.compile(r"(?:^|\n|\s)\(?[A-J][).:]\s")
 _CODE = re.compile(r"```|\bdef \w+\(|\bclass \w+|[;{}]\s*\n|\breturn\b")
+
+READS = 16_000
+"""Characters of a prompt that are read at most: as many of its beginning as of its end."""
 
 # Each fact is scaled to about [-1, 1], then by this, so that all of them weigh as much as one embedding.
 _FACTS_SCALE = 0.25
@@ -64,17 +69,21 @@ def from_config(config: Mapping[str, Any]) -> Featuriser:
         >>> from_config({"kind": "hashing", "n_features": 64}).d
         64
     """
+    if not isinstance(config, Mapping):
+        raise BadInput(f"featuriser: {config!r} is no config; it is an object with a `kind` and its settings")
     settings = dict(config)
     kind = settings.pop("kind", "")
-    if kind not in _KINDS:
-        raise BadInput(f"unknown featuriser `{kind}`{nearest(kind, _KINDS)}")
-    version = settings.pop("version", None)
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise BadInput(f"unknown featuriser `{kind}`{nearest(str(kind), _KINDS)}")
+    fixed = {name: settings.pop(name) for name in ("version", "reads") if name in settings}
     try:
         made = _KINDS[kind](**settings)
     except TypeError as error:
         raise BadInput(f"featuriser `{kind}`: {error}") from error
-    if version not in (None, made.config().get("version")):
-        raise BadInput(f"featuriser `{kind}`: version {version} is asked for, {made.config()['version']} is here")
+    here = made.config()
+    for name, asked in fixed.items():
+        if asked != here.get(name):
+            raise BadInput(f"featuriser `{kind}`: {name} {asked} is asked for, {here.get(name)} is here")
     return made
 
 
@@ -111,12 +120,12 @@ class WordLlama(Featuriser):
             return np.zeros((0, self.d), dtype=np.float32)
         # One prompt at a time through the pooling: a batch pads, and padding changes the last bits of the mean.
         # A row must not depend on its neighbours, or the server and the environment would disagree.
-        rows = np.vstack([self._model.embed([prompt or " "]) for prompt in prompts]).astype(np.float32)
-        return _unit(rows)
+        rows = np.vstack([self._model.embed([_read(prompt) or " "]) for prompt in prompts]).astype(np.float32)
+        return unit_rows(rows)
 
     def config(self) -> dict[str, Any]:
         """Settings, with the version of the weights: another version is another featuriser."""
-        return {"kind": self.kind, "version": self._version}
+        return {"kind": self.kind, "version": self._version, "reads": READS}
 
 
 @functools.cache
@@ -141,26 +150,31 @@ class Hashing(Featuriser):
 
     Args:
         n_features: width ``d``.
+
+    Raises:
+        BadInput: a width that is none.
     """
 
     kind = "hashing"
 
     def __init__(self, n_features: int = 512) -> None:
+        if type(n_features) is not int or n_features < 1:
+            raise BadInput(f"featuriser `hashing`: n_features is {n_features!r}; it must be a whole number above 0")
         self.d = n_features
 
     def transform(self, prompts: Sequence[str]) -> Floats:
         """Features ``(n, n_features)``."""
         rows = np.zeros((len(prompts), self.d), dtype=np.float32)
         for row, prompt in zip(rows, prompts, strict=True):
-            words = _WORD.findall(prompt.casefold())
+            words = _WORD.findall(_read(prompt).casefold())
             for gram in [*words, *map(" ".join, itertools.pairwise(words))]:
                 code = zlib.crc32(gram.encode())
                 row[code % self.d] += 1.0 if code >> 31 else -1.0
-        return _unit(np.sign(rows) * np.log1p(np.abs(rows)))
+        return unit_rows(np.sign(rows) * np.log1p(np.abs(rows)))
 
     def config(self) -> dict[str, Any]:
         """Settings."""
-        return {"kind": self.kind, "n_features": self.d}
+        return {"kind": self.kind, "n_features": self.d, "reads": READS}
 
 
 class PromptFacts(Featuriser):
@@ -176,29 +190,30 @@ class PromptFacts(Featuriser):
 
     def config(self) -> dict[str, Any]:
         """Settings."""
-        return {"kind": self.kind, "version": 1}
+        return {"kind": self.kind, "version": 1, "reads": READS}
 
 
 def _facts(prompt: str) -> list[float]:
-    length = max(len(prompt), 1)
-    words = _WORD.findall(prompt)
-    numbers = _NUMBER.findall(prompt)
+    text = _read(prompt)
+    length = max(len(text), 1)
+    words = _WORD.findall(text)
+    numbers = _NUMBER.findall(text)
     digits = sum(map(len, numbers))
     return [
-        np.log1p(length) / 5 - 1,
+        np.log1p(max(len(prompt), 1)) / 5 - 1,  # of all of it: what a call costs hangs on it
         np.log1p(len(words)) / 4 - 1,
         sum(map(len, words)) / max(len(words), 1) / 5 - 1,
         np.log1p(len(numbers)) / 2,
         min(digits / length * 4, 1.0),
         max((len(number) for number in numbers), default=0) / 6,
-        min(prompt.count("?"), 3) / 3,
-        min(prompt.count("\n"), 20) / 20,
-        np.log1p(len(_OPTION.findall(prompt))) / 2,
-        1.0 if _CODE.search(prompt) else 0.0,
-        min(prompt.count("{") + prompt.count("["), 8) / 8,
-        min(prompt.count('"'), 12) / 12,
-        min(prompt.count(","), 12) / 12,
-        sum(map(str.isupper, prompt)) / length * 4,
+        min(text.count("?"), 3) / 3,
+        min(text.count("\n"), 20) / 20,
+        np.log1p(len(_OPTION.findall(text))) / 2,
+        1.0 if _CODE.search(text) else 0.0,
+        min(text.count("{") + text.count("["), 8) / 8,
+        min(text.count('"'), 12) / 12,
+        min(text.count(","), 12) / 12,
+        sum(map(str.isupper, text)) / length * 4,
     ]
 
 
@@ -233,6 +248,19 @@ _KINDS: dict[str, Callable[..., Featuriser]] = {
 }
 
 
-def _unit(rows: Floats) -> Floats:
+def _read(prompt: str) -> str:
+    """The prompt, or both ends of a long one, as text that every tokenizer takes: half a surrogate pair is none."""
+    if len(prompt) > READS:
+        prompt = f"{prompt[: READS // 2]}\n{prompt[-READS // 2 :]}"
+    return prompt.encode(errors="replace").decode()
+
+
+def unit_rows(rows: Floats) -> Floats:
+    """Rows ``(n, d)`` scaled to length 1; a row of zeros stays.
+
+    Example:
+        >>> unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]])).round(3).tolist()
+        [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
+    """
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.where(norms > 0, norms, 1), dtype=np.float32)

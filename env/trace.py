@@ -7,16 +7,18 @@ NaN means not observed. ``env.trace_io`` reads and writes the long files of DESI
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from env.contexts import Bools, Floats, Index, Ints, Objects, Outcomes, Queries
+from env.contexts import Bools, Floats, Index, Ints, Objects, Outcomes, Queries, known, mean_observed
 from env.errors import BadInput, nearest
 from env.prompts import normalise
 
+KEY_DIGITS = 12
+"""Hex digits of a prompt's key; see :meth:`Trace.prompt_keys`."""
 _SPLIT_NAMES = {
     "train": "train",
     "validation": "validation",
@@ -157,19 +159,41 @@ class Trace:
         """The queries on which every arm was observed, as comparisons of fixed arms need."""
         return self.take(np.flatnonzero(self.observed.all(axis=1)))
 
+    def _prompt_texts(self) -> list[str]:
+        """What stands for the prompt of each query: its normalised text, else its hash, else the query's id."""
+        hashes = self.query_columns.get("prompt_hash")
+        return [
+            normalise(prompt) if prompt is not None else _fallback_key(hashes, self.query_ids, row)
+            for row, prompt in enumerate(self.prompts)
+        ]
+
     @property
     def groups(self) -> Ints:
         """``(n,)`` a number per normalised prompt: what splits and intervals are clustered by.
 
         Where the prompt is not kept, its ``prompt_hash`` stands in for it, and failing that the query id.
         """
-        hashes = self.query_columns.get("prompt_hash")
-        keys = [
-            normalise(prompt) if prompt is not None else _fallback_key(hashes, self.query_ids, row)
-            for row, prompt in enumerate(self.prompts)
-        ]
         number: dict[str, int] = {}
-        return np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.int64)
+        return np.array([number.setdefault(text, len(number)) for text in self._prompt_texts()], dtype=np.int64)
+
+    def prompt_keys(self) -> list[str]:
+        """Twelve hex digits a query, equal where :attr:`groups` are, and the same in every trace.
+
+        They tell whether a prompt was in another trace without keeping it. Among a million prompts, the chance
+        that a new one shares its key with any of them is below 1e-8.
+
+        Example:
+            >>> from env.trace_io import from_rows
+            >>> rows = [{"query_id": text, "prompt": text, "model": "a", "score": 1.0} for text in ("Hi", " hi", "bye")]
+            >>> keys = from_rows(rows).prompt_keys()
+            >>> keys[0] == keys[1], keys[0] == keys[2], len(keys[0])
+            (True, False, 12)
+        """
+        texts = self._prompt_texts()
+        return [
+            hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=KEY_DIGITS // 2).hexdigest()
+            for text in texts
+        ]
 
     def split(self, seed: int = 0, fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)) -> Split:
         """Split by normalised prompt, never by row.
@@ -228,14 +252,34 @@ class Trace:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of ids, arms and outcomes, hex: names the evaluated data in reports and bundles."""
-        digest = hashlib.sha256("\x1f".join([*self.arms, *map(str, self.query_ids)]).encode())
-        for column in (self.score, self.cost_usd, self.latency_s):
-            digest.update(np.ascontiguousarray(column).tobytes())
+        """SHA-256, hex, of all that decides what is learned and reported: names the data in reports and bundles.
+
+        Prompts, tasks, the given split, ids, arms, outcomes and propensities; features where no prompt is kept.
+        """
+        digest = hashlib.sha256()
+        unkept = np.array([prompt is None for prompt in self.prompts], dtype=bool)
+        texts: list[Iterable[Any]] = [self.arms, self.query_ids, self.prompts, self.tasks]
+        texts += [self.query_columns.get(name, ()) for name in ("split", "prompt_hash")]
+        if unkept.any():
+            texts.append([self.featuriser])
+        for column in texts:
+            for text in column:
+                # Its length before each text, so that no two columns of texts read the same.
+                content = b"" if text is None else str(text).encode("utf-8", "surrogatepass")
+                digest.update(b"%d:" % (-1 if text is None else len(content)) + content)
+            digest.update(b";")
+        numbers = [self.score, self.cost_usd, self.latency_s]
+        if "propensity" in self.cell_columns:
+            numbers.append(self.cell_columns["propensity"].astype(np.float32))
+        if self.features is not None and unkept.any():
+            numbers.append(self.features[unkept])
+        for values in numbers:
+            digest.update(b"%r" % (values.shape,) + np.ascontiguousarray(values).tobytes())
         return digest.hexdigest()
 
     def summary(self) -> dict[str, Any]:
         """Counts and per-arm means, JSON-able; None where nothing was recorded."""
+        means = {name: mean_observed(getattr(self, name)) for name in ("score", "cost_usd", "latency_s")}
         return {
             "name": self.name,
             "queries": len(self),
@@ -247,13 +291,8 @@ class Trace:
             "skipped_attempts": self.skipped_attempts,
             "hash": self.hash,
             "per_arm": [
-                {
-                    "model": arm,
-                    "observed": int(self.observed[:, column].sum()),
-                    "score": _mean(self.score[:, column]),
-                    "cost_usd": _mean(self.cost_usd[:, column]),
-                    "latency_s": _mean(self.latency_s[:, column]),
-                }
+                {"model": arm, "observed": int(self.observed[:, column].sum())}
+                | {name: known(values[column]) for name, values in means.items()}
                 for column, arm in enumerate(self.arms)
             ],
         }
@@ -262,8 +301,3 @@ class Trace:
 def _fallback_key(hashes: Objects | None, query_ids: Objects, row: int) -> str:
     kept = None if hashes is None else hashes[row]
     return f"\x00hash {kept}" if kept is not None else f"\x00id {query_ids[row]}"
-
-
-def _mean(values: Floats) -> float | None:
-    seen = values[np.isfinite(values)]
-    return float(seen.mean(dtype=np.float64)) if len(seen) else None

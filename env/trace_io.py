@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 
 from env.contexts import Floats, Ints, Objects
 from env.errors import BadInput
+from env.files import whole_file
 from env.trace import Trace
 from env.trace_checks import TableChecker
 
@@ -278,13 +277,6 @@ def save_trace(trace: Trace, path: str | Path) -> Path:
 
 def write_table(table: pa.Table, path: str | Path) -> Path:
     """Write a long table as Parquet through a temporary file beside it, so that Ctrl-C leaves no half file."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
-    try:
+    with whole_file(path) as scratch:
         pq.write_table(table, scratch, compression="zstd", compression_level=19)
-        os.replace(scratch, target)
-    except BaseException:
-        scratch.unlink(missing_ok=True)
-        raise
-    return target
+    return Path(path)

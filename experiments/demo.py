@@ -17,6 +17,7 @@ from openai import OpenAI
 from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from env.errors import MissingExtra
 from env.prompts import normalise
@@ -146,7 +147,7 @@ class _Steps:
 
     def __call__(self, what: str) -> None:
         self._number += 1
-        self._say(f"\n[bold]{self._number}. {what}[/bold]")
+        self._say(Text(f"\n{self._number}. {what}", style="bold"))
 
 
 def _picture(report: Report, folder: Path) -> list[Path]:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from safetensors.numpy import save
 
 from env.contexts import Floats
 from env.features import Concatenated, Featuriser, Hashing, WordLlama
+from env.files import whole_file, write_text
 from experiments.tasks import evaluation_items, training_items
 from experiments.tasks.pools import EVALUATION_COUNT
 from instances.providers.custom import FORMAT_VERSION, MODEL_FILE, WEIGHTS_FILE, CustomModel
@@ -64,7 +63,6 @@ def fit(prompts: Sequence[str], answers: Sequence[str], featuriser: Featuriser) 
 
 def write(model: CustomModel, folder: Path, about: dict[str, object]) -> None:
     """Write the model atomically, file by file: a reader sees old weights or new ones and checks their hash."""
-    folder.mkdir(parents=True, exist_ok=True)
     # Half precision halves the file; the arg-max is the same to the third digit of a probability.
     payload = save({"weights": model.weights.astype(np.float16), "bias": model.bias})
     description = {
@@ -74,8 +72,9 @@ def write(model: CustomModel, folder: Path, about: dict[str, object]) -> None:
         "weights_sha256": hashlib.sha256(payload).hexdigest(),
         **about,
     }
-    _replace(folder / WEIGHTS_FILE, payload)
-    _replace(folder / MODEL_FILE, (json.dumps(description, indent=2) + "\n").encode())
+    with whole_file(folder / WEIGHTS_FILE) as scratch:
+        scratch.write_bytes(payload)
+    write_text(json.dumps(description, indent=2) + "\n", folder / MODEL_FILE)
 
 
 def train_bundled(folder: Path = BUNDLED) -> float:
@@ -93,13 +92,6 @@ def train_bundled(folder: Path = BUNDLED) -> float:
 def _softmax(logits: Floats) -> Floats:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
-
-
-def _replace(path: Path, payload: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as partial:
-        partial.write(payload)
-    os.chmod(partial.name, 0o644)
-    os.replace(partial.name, path)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from env.contexts import Floats, Ints, Outcomes
+from env.files import whole_file
 from env.trace import Trace
-from experiments.files import whole_file
 from routers.policy import Policy
 
 DIALS: tuple[float, ...] = tuple(round(step / 20, 2) for step in range(21))

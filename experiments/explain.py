@@ -8,7 +8,7 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from env.contexts import Outcomes
+from env.contexts import Outcomes, known
 from experiments.money import per_thousand
 from routers.base import Estimator
 from routers.policy import DEFAULT_DIAL, Policy
@@ -102,7 +102,7 @@ def table(explained: Explanation) -> Table:
 
 def _row(estimates: Outcomes, arm: int) -> tuple[float | None, float | None, float | None]:
     values = (estimates.score[0, arm], estimates.cost_usd[0, arm], estimates.latency_s[0, arm])
-    score, cost, latency = (float(value) if np.isfinite(value) else None for value in values)
+    score, cost, latency = (known(value) for value in values)
     return score, cost, latency
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from env.contexts import Bools, Contexts, Floats, Ints
+from env.contexts import Bools, Contexts, Ints, mean_observed
 from env.errors import BadInput
 from env.features import Featuriser, default_featuriser
 from env.trace import Trace
@@ -25,7 +24,8 @@ class Fold:
         test_index: ``(n_test,)`` rows of the test queries in the trace.
         cheapest: index of the arm with the lowest mean cost on training and validation queries.
         best_single: index of the arm with the best mean score there.
-        trace_hash: of the whole trace, so that a policy can be judged on the right part of it.
+        prompt_keys: of the training and validation prompts, so that a policy is never judged on them.
+        trace_hash: of the whole trace.
     """
 
     seed: int
@@ -35,6 +35,7 @@ class Fold:
     test_index: Ints
     cheapest: int
     best_single: int
+    prompt_keys: tuple[str, ...]
     trace_hash: str
 
 
@@ -73,12 +74,28 @@ def fold(trace: Trace, seed: int) -> Fold:
             )
     train = trace.take(split.train)
     seen = trace.take(np.concatenate([split.train, validation]))
-    cost, score = _column_means(seen.cost_usd), _column_means(seen.score)
-    # Without costs no arm is known to be cheaper; the weakest then stands at the left end.
-    cheapest = score.argmin() if np.isnan(cost).all() else np.nanargmin(cost)
     return Fold(
-        seed, train, trace.take(validation), trace.take(test), test, int(cheapest), int(np.nanargmax(score)), trace.hash
+        seed,
+        train,
+        trace.take(validation),
+        trace.take(test),
+        test,
+        cheapest(seen),
+        best_single(seen),
+        tuple(sorted(set(seen.prompt_keys()))),
+        trace.hash,
     )
+
+
+def cheapest(trace: Trace) -> int:
+    """Index of the arm with the lowest mean cost; of the weakest where no cost is known, to stand at the left end."""
+    cost = mean_observed(trace.cost_usd)
+    return int(np.nanargmin(mean_observed(trace.score) if np.isnan(cost).all() else cost))
+
+
+def best_single(trace: Trace) -> int:
+    """Index of the arm with the best mean score."""
+    return int(np.nanargmax(mean_observed(trace.score)))
 
 
 def contexts_of(trace: Trace, *, latency_weight: float = 0.0) -> Contexts:
@@ -86,11 +103,3 @@ def contexts_of(trace: Trace, *, latency_weight: float = 0.0) -> Contexts:
     if trace.features is None:
         raise ValueError("featurise the trace first")
     return Contexts.of(trace.features, trace.n_arms, latency_weight=latency_weight, task=trace.tasks)
-
-
-def _column_means(values: Floats) -> NDArray[np.float64]:
-    seen = np.isfinite(values)
-    sums = np.where(seen, values, 0).sum(axis=0, dtype=np.float64)
-    means: NDArray[np.float64] = np.full(values.shape[1], np.nan)
-    np.divide(sums, seen.sum(axis=0), out=means, where=seen.any(axis=0))
-    return means

@@ -11,15 +11,17 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from env.contexts import Ints
 from env.errors import BadInput
 from env.trace import Trace
 from experiments.baselines import BEST_SINGLE, CHEAPEST
 from experiments.bootstrap import Bootstrap, Estimate, estimate
 from experiments.evaluate import DIALS, DecisionsFile, evaluate, realised
-from experiments.folds import featurised
+from experiments.folds import best_single, cheapest, featurised
 from experiments.metrics import Frontier, mean_over
 from experiments.money import per_thousand
 from experiments.trace_report import same_arms
+from experiments.train import trained_prompts
 from routers.policy import Policy
 
 _SHOWN_DIALS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -34,6 +36,9 @@ class Judgement:
         router: the policy's algorithm.
         part: what the queries are, in words.
         n: how many.
+        trained_on: how many were left out because the policy was trained on their prompts; ``None`` where the
+            policy does not say what it was trained on.
+        incomplete: how many of the others were left out because not every arm of the policy was observed.
         figures: metric -> value with its interval; ``score@D`` and ``cost_usd@D`` for dials ``D``, and ``aiq``.
         references: metrics of the best single and the cheapest arm, by ``name (arm)``.
     """
@@ -42,25 +47,33 @@ class Judgement:
     router: str
     part: str
     n: int
+    trained_on: int | None
+    incomplete: int
     figures: dict[str, Estimate]
     references: dict[str, dict[str, Estimate]]
 
     def rows(self) -> list[dict[str, Any]]:
-        """Rows as those of a comparison."""
+        """Rows as those of a comparison, and how many queries were judged and left out."""
+        counts = {"queries": self.n, "queries_trained_on": self.trained_on, "queries_incomplete": self.incomplete}
         named = {self.router: self.figures, **self.references}
-        return [
+        found = [
             {"trace": self.trace, "router": router, "seed": None, "metric": metric,
-             "value": found.value, "low": found.low, "high": found.high}
+             "value": figure.value, "low": figure.low, "high": figure.high}
             for router, figures in named.items()
-            for metric, found in figures.items()
+            for metric, figure in figures.items()
+        ]  # fmt: skip
+        return found + [
+            {"trace": self.trace, "router": self.router, "seed": None, "metric": metric,
+             "value": value, "low": None, "high": None}
+            for metric, value in counts.items()
         ]  # fmt: skip
 
 
 def judge(policy: Policy, trace: Trace, *, decisions: str | Path | None = None) -> Judgement:
-    """Evaluate a policy on queries that it was not trained on.
+    """Evaluate a policy on queries whose prompts it was not trained on.
 
-    On the trace it was trained on these are the test part of its seed; on any other trace all queries on which
-    every arm was observed.
+    The policy says which those are (``experiments.train.trained_prompts``), so it does not matter whether the
+    trace is the one it was trained on, a part of that, the same in another order, or another trace.
 
     Args:
         policy: to be judged.
@@ -68,13 +81,13 @@ def judge(policy: Policy, trace: Trace, *, decisions: str | Path | None = None) 
         decisions: Parquet file for every decision.
 
     Raises:
-        BadInput: an arm of the policy is missing, or no query has them all.
+        BadInput: an arm of the policy is missing, no query is left to judge on, or the policy was trained on a
+            trace and does not say on which prompts.
     """
-    own = policy.metrics.get("trace_hash") == trace.hash
     seed = int(policy.metrics.get("seed", 0))
     trace = same_arms(trace, policy.arm_names)
-    rows = trace.split(seed).test if own else np.arange(len(trace))
-    rows = rows[np.all(trace.observed[rows], axis=1)]
+    unseen = _unseen(policy, trace)
+    rows = unseen[np.all(trace.observed[unseen], axis=1)]
     if not len(rows):
         raise BadInput(f"trace {trace.name}: no query has a score for all of the policy's {trace.n_arms} arms")
     test = featurised(trace.take(rows), policy.featuriser)
@@ -98,14 +111,45 @@ def judge(policy: Policy, trace: Trace, *, decisions: str | Path | None = None) 
         f"{name} ({test.arms[arm]})": _estimates({"score": arm_score[name], "cost_usd": arm_cost[name]})
         for name, arm in arms.items()
     }
-    part = f"test part of seed {seed}" if own else "all complete queries of another trace than it was trained on"
-    return Judgement(trace.name, policy.router.name, part, len(test), _estimates(figures), references)
+    left_out = None if trained_prompts(policy.metrics) is None else len(trace) - len(unseen)
+    part = (
+        "all; the policy does not say what it was trained on"
+        if left_out is None
+        else f"{left_out} left out: the policy was trained on their prompts"
+        if left_out
+        else "the policy was trained on none of their prompts"
+    )
+    if left_out is not None and (unkept := sum(prompt is None for prompt in test.prompts)):
+        part += f"; {unkept} keep no text: known by their hash or id alone"
+    incomplete = len(unseen) - len(rows)
+    return Judgement(
+        trace.name, policy.router.name, part, len(test), left_out, incomplete, _estimates(figures), references
+    )
+
+
+def _unseen(policy: Policy, trace: Trace) -> Ints:
+    """Rows whose prompts the policy was not trained on; all rows where it was never trained on a trace."""
+    seen = trained_prompts(policy.metrics)
+    if seen is None:
+        if "trace_hash" in policy.metrics:
+            raise BadInput(
+                f"the policy was trained on trace {policy.metrics.get('trace')} and does not say on which prompts "
+                "(an older version wrote it), so what it has not seen cannot be told; train it again"
+            )
+        return np.arange(len(trace), dtype=np.int64)
+    rows = np.flatnonzero([key not in seen for key in trace.prompt_keys()]).astype(np.int64)
+    if not len(rows):
+        raise BadInput(
+            f"trace {trace.name}: the policy was trained on the prompts of all {len(trace)} queries; "
+            "evaluate it on the whole trace it was trained on, or on prompts it has not seen"
+        )
+    return rows
 
 
 def table(judged: Judgement) -> Table:
     """Score and cost at five dials, and of the fixed arms that bound them."""
     shown = Table(
-        title=f"{judged.router} on {judged.trace}: {judged.n} queries ({judged.part})",
+        title=f"{judged.router} on {judged.trace}: {judged.n} queries ({_which(judged)})",
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -130,13 +174,18 @@ def table(judged: Judgement) -> Table:
     return shown
 
 
+def _which(judged: Judgement) -> str:
+    if not judged.incomplete:
+        return judged.part
+    return f"{judged.part}; {judged.incomplete} left out: not every model was scored"
+
+
 def _arm(policy: Policy, test: Trace, role: str) -> int:
     """The arm that training data showed to be the cheapest or the best; without a record, what these data show."""
     name = policy.metrics.get(role)
     if name in policy.arm_names:
         return policy.arm_names.index(name)
-    score, cost = test.score.mean(axis=0), test.cost_usd.mean(axis=0)
-    return int(score.argmax() if role == BEST_SINGLE else cost.argmin())
+    return best_single(test) if role == BEST_SINGLE else cheapest(test)
 
 
 def _estimates(figures: dict[str, np.ndarray[tuple[Any, ...], np.dtype[np.float64]]]) -> dict[str, Estimate]:

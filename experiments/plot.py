@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from env.errors import MissingExtra
+from env.files import whole_file
 from experiments.baselines import ORACLE, fixed_name
 from experiments.compare import PLACEBO, ZERO, Array, Entry, Report
-from experiments.files import whole_file
 from experiments.report import title
 from experiments.train import Feedback
 

@@ -19,10 +19,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from env.errors import BadInput, PointsmanError, nearest
-from experiments.files import whole_file, write_json
+from env.files import whole_file, write_json
 from experiments.tasks.check import score
 from instances.config import InstanceConfig, RuntimeConfig, load_config
 from instances.providers import make_provider
@@ -97,7 +98,7 @@ def record(
             them once the file is written.
         only: names of the instances that this run asks. Several runs may share the work of one recording.
         shard_size: prompts per shard.
-        progress: show a progress bar.
+        progress: show a progress bar on standard error, if that is a terminal.
 
     Raises:
         BadInput: a prompt line is malformed, an instance in `only` is unknown, or the shards that are there were
@@ -235,14 +236,11 @@ async def _record_one(instance: InstanceConfig, provider: Provider, prompt: Prom
         answer = await _ask(provider, request)
     except ProviderError as error:
         return row | {"error": str(error)}
-    cost = answer.cost_usd
-    if cost is None and answer.input_tokens is not None and answer.output_tokens is not None:
-        cost = instance.price.price.cost(answer.input_tokens, answer.output_tokens, answer.latency_s)
     return row | {
         "score": score(prompt.check, answer.text),
         "input_tokens": answer.input_tokens,
         "output_tokens": answer.output_tokens,
-        "cost_usd": cost,
+        "cost_usd": instance.cost_usd(answer),
         "latency_s": answer.latency_s,
         "ttft_s": answer.ttft_s,
         "response": answer.text,
@@ -274,5 +272,7 @@ def _assemble(shards: Sequence[Path], out: Path) -> None:
 @contextmanager
 def _progress(show: bool) -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not show) as bar:
+    # Standard output is for what was recorded; and bars in a file would be noise.
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not (show and console.is_terminal)) as bar:
         yield bar

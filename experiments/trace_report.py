@@ -102,6 +102,8 @@ def same_arms(trace: Trace, arms: tuple[str, ...]) -> Trace:
     """
     absent = [arm for arm in arms if arm not in trace.arms]
     if absent:
-        known = ", ".join(trace.arms)
-        raise BadInput(f"trace {trace.name}: no outcomes of the policy's arm `{absent[0]}`; it has {known}")
+        raise BadInput(
+            f"trace {trace.name}: no outcomes of these arms of the policy: {', '.join(absent)}; it has "
+            f"{', '.join(trace.arms)}; record the missing ones (`pointsman record`), or train a policy on this trace"
+        )
     return trace.select_arms(arms)

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from env.errors import MissingExtra, PointsmanError
+from env.files import write_json
 from env.trace import Trace
 from experiments.compare import Entry, Report
-from experiments.files import write_json
 from experiments.report import json_rows
 from routers.policy import Policy
 

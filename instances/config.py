@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from env.arms import Arm, Price, Tier
 from env.errors import BadInput, nearest
+from instances.providers.base import Completion
 
 DEFAULT_CONFIG = Path(__file__).parent / "data" / "default.yaml"
 """What runs when nothing is configured: the local models and the policy shipped for them."""
@@ -129,6 +130,23 @@ class InstanceConfig(_Settings):
         """The arm that a policy would see."""
         return Arm(self.name, self.tier, self.price.price, self.model_types, self.context_window)
 
+    def cost_usd(self, completion: Completion) -> float | None:
+        """Dollars of a completion: the provider's own figure, or else the price table.
+
+        ``None`` where the tokens it is charged by are not known.
+
+        Example:
+            >>> instance = InstanceConfig(name="a", provider="local", price=PriceConfig(request_usd=0.01))
+            >>> instance.cost_usd(Completion("4", None, None, 0.2))
+            0.01
+        """
+        if completion.cost_usd is not None:
+            return completion.cost_usd
+        price, tokens = self.price.price, (completion.input_tokens, completion.output_tokens)
+        if None in tokens and (price.input_usd_per_mtok or price.output_usd_per_mtok):
+            return None
+        return price.cost(tokens[0] or 0, tokens[1] or 0, completion.latency_s)
+
 
 class RuntimeConfig(_Settings):
     """The whole runtime."""
@@ -163,6 +181,9 @@ class RuntimeConfig(_Settings):
     features that the policy saw are always kept."""
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8321
+    largest_body_mib: Annotated[int, Field(ge=1)] = 20
+    """A larger request is refused with 413. The default holds a photograph or a few screenshots as data URLs; text
+    needs far less."""
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> RuntimeConfig:

@@ -20,7 +20,9 @@ from instances.recorder import LLMRecorder
 _log = logging.getLogger(__name__)
 
 _FAILURES_UNTIL_DOWN = 3
-"""Server errors in a row after which an instance counts as down; an unreachable one does at once."""
+"""Server errors, timeouts or refused keys in a row after which an instance counts as down; an unreachable one does
+at once."""
+_REFUSED_KEY = (401, 403)
 _REST_S = 1.0
 """How long an upstream that said 429 without a time is left alone."""
 
@@ -53,6 +55,7 @@ class LLMInstance:
         self.started = False
         self.healthy = False
         self._provider = provider
+        self._proven = False
         self._modalities = frozenset[str]().union(*map(parse_model_type, settings.model_types))
         self._failures = 0
         self._rests_until = 0.0
@@ -61,6 +64,15 @@ class LLMInstance:
     def available(self) -> bool:
         """True when a call would probably be answered, and the queue takes it."""
         return self.healthy and time.monotonic() >= self._rests_until and not self.queue.full
+
+    @property
+    def state(self) -> str:
+        """``not started``, ``down``, ``up``, or ``not called yet``: started, but nothing has shown that it answers."""
+        if not self.started:
+            return "not started"
+        if not self.healthy:
+            return "down"
+        return "up" if self._proven else "not called yet"
 
     def takes(self, model_type: str) -> bool:
         """True when it takes every modality of ``model_type``."""
@@ -76,6 +88,7 @@ class LLMInstance:
             _log.exception("%s did not start", self.name)
         else:
             self.started = self.healthy = True
+            self._proven = self._provider.proven_by_start
 
     async def check(self) -> None:
         """Look whether an instance that is down has come back."""
@@ -83,21 +96,13 @@ class LLMInstance:
             await self.start()
         elif not self.healthy and await self._provider.healthy():
             _log.info("%s is back", self.name)
-            self.healthy, self._failures = True, 0
+            self.healthy = self._proven = True
+            self._failures = 0
 
     async def close(self) -> None:
         """Close the provider."""
         self.started = self.healthy = False
         await self._provider.close()
-
-    def cost_usd(self, completion: Completion) -> float | None:
-        """Dollars of a completion; ``None`` where the tokens it is charged by are not known."""
-        if completion.cost_usd is not None:
-            return completion.cost_usd
-        price, tokens = self.settings.price.price, (completion.input_tokens, completion.output_tokens)
-        if None in tokens and (price.input_usd_per_mtok or price.output_usd_per_mtok):
-            return None
-        return price.cost(tokens[0] or 0, tokens[1] or 0, completion.latency_s)
 
     async def complete(self, request: ChatRequest, attempt: Attempt) -> Completion:
         """The whole answer.
@@ -175,7 +180,7 @@ class LLMInstance:
                 failure = ProviderError(f"instance `{self.name}`: no answer in time", status=504)
             elif isinstance(error, Exception) and not isinstance(error, PointsmanError):
                 _log.exception("%s: its provider broke its contract", self.name)
-                failure = ProviderError(f"instance `{self.name}`: {type(error).__name__}: {error}")
+                failure = ProviderError(f"instance `{self.name}`: {type(error).__name__}: {error}", status=500)
             self.recorder.failed(attempt, failure, latency_s, progress.queue_wait_s)
             if isinstance(failure, ProviderError):
                 self._note(failure)
@@ -185,17 +190,17 @@ class LLMInstance:
 
     def _answered(self, attempt: Attempt, progress: _Progress, completion: Completion) -> None:
         self._failures = 0
-        self.healthy = True
+        self.healthy = self._proven = True
         wait_s = progress.queue_wait_s or 0.0
-        self.recorder.answered(attempt, completion, self.cost_usd(completion), wait_s)
+        self.recorder.answered(attempt, completion, self.settings.cost_usd(completion), wait_s)
 
     def _note(self, failure: ProviderError) -> None:
         if failure.status == 429:
             rest_s = _REST_S if failure.retry_after_s is None else failure.retry_after_s
             self._rests_until = time.monotonic() + rest_s
-        elif failure.status is None or failure.status >= 500:
+        elif failure.unreachable or (failure.status or 0) >= 500 or failure.status in _REFUSED_KEY:
             self._failures += 1
-            if failure.status is None or self._failures >= _FAILURES_UNTIL_DOWN:
+            if failure.unreachable or self._failures >= _FAILURES_UNTIL_DOWN:
                 if self.healthy:
                     _log.warning("%s is down: %s", self.name, failure)
                 self.healthy = False

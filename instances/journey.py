@@ -78,7 +78,7 @@ class Journey:
             request_id=self.request_id,
             model=instance.name,
             completion=completion,
-            cost_usd=instance.cost_usd(completion),
+            cost_usd=instance.settings.cost_usd(completion),
             latency_s=time.monotonic() - self._started,
             attempts=self._attempts,
             propensity=self.choice.propensity,

@@ -32,4 +32,4 @@ class MetricSink(Protocol):
     """Where aggregates go, in batches."""
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
-        """Keep these values; ``step`` counts the batches."""
+        """Keep these values; ``step`` counts the batches since the start from 1, those that could not be kept too."""

@@ -22,7 +22,9 @@ from instances.rows import AnswerRow, AttemptRow, DecisionRow
 from instances.store import Store
 
 Keep = Literal["full", "hashed", "none"]
-"""How much of a prompt and its answer is stored: the text, a keyed hash of the prompt, or nothing."""
+"""How much of a prompt and its answer is stored: the text, a keyed hash of the prompt, or nothing.
+
+Errors likewise: all an upstream said, or only their kind and HTTP status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class LLMInterfaceRecorder:
 
     def ended(self, request_id: str, error: BaseException, latency_s: float, attempts: int) -> None:
         """Record that a request was over without an answer."""
-        self._over(request_id, _status(error), latency_s, attempts, error=str(error) or None)
+        self._over(request_id, _status(error), latency_s, attempts, error=_told(error, self._keep))
 
     def _over(
         self,
@@ -165,7 +167,7 @@ class LLMRecorder:
                 attempt.reason,
                 latency_s=latency_s,
                 queue_wait_s=queue_wait_s,
-                error=f"{_status(error)}: {error}" if str(error) else _status(error),
+                error=": ".join(filter(None, (_status(error), _told(error, self._keep)))),
             )
         )
 
@@ -185,6 +187,14 @@ class LLMRecorder:
 def _storable(text: str) -> str:
     """Text that every database holds: models break emoji in two, and PostgreSQL refuses the null character."""
     return text.encode(errors="replace").decode().replace("\x00", "\ufffd")
+
+
+def _told(error: BaseException, keep: Keep) -> str | None:
+    """An error for the log: its text, which an upstream may quote the prompt in, or its kind and HTTP status."""
+    if keep == "full":
+        return _storable(str(error)) or None
+    status = getattr(error, "status", None)
+    return type(error).__name__ if status is None else f"{type(error).__name__} {status}"
 
 
 def _status(error: BaseException) -> str:

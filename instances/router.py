@@ -5,7 +5,10 @@ One per model type. What it decides with is ``Policy.decide``, the same call tha
 
 from __future__ import annotations
 
+import functools
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,7 +142,14 @@ class LLMRouter:
             [0.0 if arm is None else arm.queue.expected_wait(call.priority) for arm in self._arms], dtype=np.float32
         )
         dial = self._dial if call.dial is None else call.dial
-        contexts = self.policy.contexts(_query(call), dial=dial, load=waits, mask=self._mask(call))
+
+        @functools.cache
+        def seen() -> Contexts:
+            """What the policy sees: made once, and not at all for a call that is refused without it."""
+            return self.policy.contexts(_query(call), dial=dial, load=waits)
+
+        mask = self._mask(call, seen)
+        contexts = replace(seen(), mask=mask[None, :])
         # Exploring is ε's part alone: it is stated and bounded, whatever the router would do by itself.
         decision = self.policy.decide(contexts, rng=self._rng, explore=False, epsilon=self._exploration)
         allowed = contexts.mask[0]
@@ -187,13 +197,13 @@ class LLMRouter:
             policy_version=self.policy_version,
         )
 
-    def _mask(self, call: Call) -> Bools:
+    def _mask(self, call: Call, seen: Callable[[], Contexts]) -> Bools:
         """``(K,)`` True where an arm may be chosen: able, affordable, started and, if any is, available."""
         able = [arm for arm in self._arms if arm is not None and arm.takes(self.model_type)]
         if not able:
             raise BadInput(f"no configured model takes {self.model_type}")
         if call.max_cost_usd is not None:
-            costs = self._expected_costs(call)
+            costs = self._expected_costs(call, seen())
             able = [arm for arm, usd in zip(self._arms, costs, strict=True) if arm in able and usd <= call.max_cost_usd]
             if not able:
                 raise BadInput(f"no model is expected to answer for {call.max_cost_usd:g} USD or less")
@@ -208,7 +218,7 @@ class LLMRouter:
             available = started  # all are down or resting: a try costs little, refusing helps nobody
         return np.array([arm in available for arm in self._arms], dtype=bool)
 
-    def _expected_costs(self, call: Call) -> NDArray[np.float64]:
+    def _expected_costs(self, call: Call, contexts: Contexts) -> NDArray[np.float64]:
         """``(K,)`` dollars: what the price table says of prompt and limit, or what the policy learned, if that is more.
 
         The price table knows nothing of what an instance adds to the prompt, and not every instance has one.
@@ -216,7 +226,7 @@ class LLMRouter:
         priced = np.array([0.0 if arm is None else _estimated_cost(arm, call) for arm in self._arms])
         if not isinstance(self.policy.router, Estimator):
             return priced
-        learned = self.policy.router.predict(self.policy.contexts(_query(call))).cost_usd[0]
+        learned = self.policy.router.predict(contexts).cost_usd[0]
         return np.asarray(np.fmax(priced, learned), dtype=np.float64)
 
 

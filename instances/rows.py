@@ -108,8 +108,22 @@ class Judged:
     """A decision with what came of it, as learning wants it."""
 
     decision: DecisionRow
-    judgements: int
-    """Feedback it has had so far, replaced ones too."""
+    score: float | None
+    """Of its first judgement: what is learned cannot be taken back when a source changes its mind."""
     answered_by: str | None
+    """Of an answer that was over when it was judged, as are its cost and latency."""
     cost_usd: float | None
     latency_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A feedback that was given.
+
+    Attributes:
+        status: what became of it.
+        first: what it judges, if it was stored and is the first judgement of its request.
+    """
+
+    status: FeedbackStatus
+    first: Judged | None = None

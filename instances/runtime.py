@@ -15,15 +15,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from env.contexts import Contexts, Outcomes, Queries
 from env.errors import BadInput, PointsmanError
 from env.features import default_featuriser
 from instances.config import RuntimeConfig, load_config, parse_model_type
+from instances.learning import Learner
 from instances.manager import LLMManager
 from instances.ports import MetricSink, PolicySource
 from instances.recorder import LLMInterfaceRecorder
 from instances.router import LLMRouter
-from instances.rows import Feedback, FeedbackStatus, Judged
+from instances.rows import Feedback, FeedbackStatus, Taken
 from instances.store import Store
 from routers.policy import Policy, new_policy
 
@@ -65,19 +65,26 @@ class Runtime:
             BadInput: the configuration, the policy or the store.
         """
         self.config = config or load_config()
-        self.policy = policy or configured_policy(self.config)
+        policy = policy or configured_policy(self.config)
         self.store = Store(self.config.store, synchronous=self.config.synchronous)
         self._rng = np.random.default_rng(self.config.seed)
         self._routers: dict[str, LLMRouter] = {}
         self._source, self._metrics, self._every_s = source, metrics, every_s
         self._tasks: list[asyncio.Task[None]] = []
+        self._reports = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         try:
             self.manager = LLMManager(self.config, self.store)
+            self._learner = self._rebuilt(policy)
             self.router("text")
         except BaseException:
             self.store.close()
             raise
+
+    @property
+    def policy(self) -> Policy:
+        """What decides, with all that it has learned from feedback; a copy of the one given, where it learns."""
+        return self._learner.policy
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -106,7 +113,7 @@ class Runtime:
         except ValueError as error:
             raise BadInput(f"model type: {error}") from None
         if kind not in self._routers:
-            self._routers[kind] = LLMRouter(
+            router = LLMRouter(
                 kind,
                 self.policy,
                 self.manager,
@@ -115,17 +122,36 @@ class Runtime:
                 exploration=self.config.exploration,
                 rng=self._rng,
             )
+            router.policy_version = self._learner.version
+            self._routers[kind] = router
         return self._routers[kind]
 
     def bind(self, policy: Policy) -> None:
-        """Decide with this policy from the next call on.
+        """Decide with this policy from the next call on, with what it learned when it served before.
 
         Raises:
             BadInput: none of its arms is configured; the policy bound before stays.
         """
+        self._bind(self._rebuilt(policy))
+
+    def _bind(self, learner: Learner) -> None:
         for router in self._routers.values():
-            router.bind(policy)
-        self.policy = policy
+            router.bind(learner.policy)
+        self._learner = learner
+        self._name_policy()
+
+    def _name_policy(self) -> None:
+        for router in self._routers.values():
+            router.policy_version = self._learner.version
+
+    def _rebuilt(self, policy: Policy) -> Learner:
+        """The policy after every judgement of its decisions that the store holds, in their order."""
+        learner = Learner(policy, learn=self.config.learn)
+        if learner.learns:
+            for judged in self.store.judged_of(learner.version):
+                learner.learn(judged)
+            _log.info("policy %s, rebuilt from the store", learner.version)
+        return learner
 
     async def start(self, *, wait: bool = True) -> None:
         """Start the instances.
@@ -171,7 +197,10 @@ class Runtime:
     async def feedback(
         self, request_id: str, score: float, *, source: str = "user", id: str | None = None
     ) -> FeedbackStatus:
-        """Say how good an answer was; a policy that learns while it runs learns from it.
+        """Say how good an answer was.
+
+        A policy that can learn online learns from the first judgement of each answer, unless ``learn: false`` is
+        configured. From then on its decisions are logged as ``<version>+<n>``, n the answers it has learned from.
 
         Args:
             request_id: of the answer.
@@ -185,13 +214,18 @@ class Runtime:
         if not 0 <= score <= 1:
             raise BadInput(f"score: {score}; a score is a number from 0 to 1")
         given = Feedback(id or secrets.token_hex(12), request_id, source, score, time.time())
-        status = await self.store.add_feedback(given)
-        if status is FeedbackStatus.STORED and self.policy.router.capabilities.online:
-            judged = await self.store.judged(request_id)
-            # Once per request: what is learned cannot be taken back when a source changes its mind.
-            if judged is not None and judged.judgements == 1:
-                learn(self.policy, judged, score)
-        return status
+        taken = self.store.add_feedback(given)
+        # By callback: what is committed is learned in that order, as it will be after a restart, even if the caller
+        # stops waiting.
+        taken.add_done_callback(self._learn)
+        return (await asyncio.shield(taken)).status
+
+    def _learn(self, taken: asyncio.Future[Taken]) -> None:
+        if taken.cancelled() or taken.exception() is not None:
+            return
+        first = taken.result().first
+        if first is not None and self._learner.learn(first):
+            self._name_policy()
 
     def metrics(self) -> dict[str, float]:
         """Aggregates since the start, per instance and per model type."""
@@ -211,14 +245,15 @@ class Runtime:
         try:
             policy = await asyncio.to_thread(source.latest)
             if policy is not None:
-                self.bind(policy)
-                _log.info("serving policy %s", policy.version)
+                self._bind(await asyncio.to_thread(self._rebuilt, policy))
+                _log.info("serving policy %s", self._learner.version)
         except Exception as error:
             _log.warning("no new policy, the last one stays: %s", error)
 
     async def _report(self, sink: MetricSink) -> None:
+        self._reports += 1
         try:
-            await asyncio.to_thread(sink.log, self.metrics(), int(time.time()))
+            await asyncio.to_thread(sink.log, self.metrics(), self._reports)
         except Exception as error:
             _log.warning("metrics were not stored: %s", error)
 
@@ -234,39 +269,3 @@ def configured_policy(config: RuntimeConfig) -> Policy:
     settings: Mapping[str, Any] = config.router_settings
     arms = [instance.arm for instance in config.instances]
     return new_policy(config.router, arms, default_featuriser(), **settings)
-
-
-def learn(policy: Policy, judged: Judged, score: float) -> bool:
-    """Update a policy's router with one judged decision, with the features it was decided on.
-
-    Returns:
-        False, and nothing is learned, when those features are not this policy's, when the answer came from
-        an instance that was not the one decided on, or when that is not one of its arms.
-    """
-    decision = judged.decision
-    if (
-        decision.features is None
-        or decision.featuriser != policy.featuriser.fingerprint
-        or judged.answered_by != decision.model
-        or decision.model not in policy.arm_names
-    ):
-        return False
-    known = np.array([name in decision.waits for name in policy.arm_names])
-    waits = np.array([decision.waits.get(name, 0.0) for name in policy.arm_names])
-    contexts = Contexts.of(
-        decision.features[None, :],
-        len(policy.arms),
-        cost_weight=decision.cost_weight,
-        latency_weight=decision.latency_weight,
-        mask=known,
-        load=waits,
-        task=None if decision.task is None else Queries.of([""], [decision.task]).task,
-    )
-    outcomes = Outcomes.of(
-        np.array([score]),
-        np.array([judged.cost_usd], dtype=np.float32),
-        np.array([judged.latency_s], dtype=np.float32),
-    )
-    arm = np.array([policy.arm_names.index(decision.model)])
-    policy.router.update(contexts, arm, outcomes, np.array([decision.propensity]))
-    return True

@@ -136,6 +136,8 @@ def prepare(connection: Connection, where: str, *, create: bool = True) -> bytes
         connection.execute(insert(facts), rows)
         return bytes.fromhex(key)
     known: dict[str, str] = {key: value for key, value in connection.execute(select(facts.c.key, facts.c.value))}
+    if not {"schema_version", "hash_key"} <= known.keys():
+        raise BadInput(f"{where}: its table `{facts.name}` is not this program's; give another `store`")
     version = int(known["schema_version"])
     if version > SCHEMA_VERSION:
         raise BadInput(

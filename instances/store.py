@@ -11,22 +11,27 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sqlalchemy import (
+    URL,
     Connection,
     Engine,
     NullPool,
     Row,
+    Select,
     Table,
+    and_,
     create_engine,
     event,
     func,
     insert,
     make_url,
+    or_,
     select,
 )
 from sqlalchemy.exc import SQLAlchemyError
@@ -34,8 +39,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from env.contexts import Floats
 from env.errors import BadInput
 from instances import schema
-from instances.rows import AnswerRow, AttemptRow, DecisionRow, Feedback, FeedbackStatus, Judged
-from instances.writer import GroupWriter
+from instances.rows import AnswerRow, AttemptRow, DecisionRow, Feedback, FeedbackStatus, Judged, Taken
+from instances.writer import GroupWriter, as_store_error, one_line
 
 _log = logging.getLogger(__name__)
 
@@ -52,20 +57,20 @@ class Store:
         Args:
             url: SQLAlchemy URL; a SQLite one must name a file.
             synchronous: SQLite's ``NORMAL`` or ``FULL``.
-            create: False refuses a store that is not there, as reading one wants.
+            create: False refuses what is not a store yet, and leaves it as it was, as reading one wants.
 
         Raises:
             BadInput: the URL is not one, its driver is missing, the database cannot be opened, or was written
                 by a newer version. The password is never part of the message.
         """
         self._engine = _engine(url, synchronous, create)
-        self.name = self._engine.url.render_as_string(hide_password=True)
+        self.name = _shown(self._engine.url)
         try:
             with self._engine.begin() as connection:
                 self.hash_key = schema.prepare(connection, self.name, create=create)
         except SQLAlchemyError as error:
             self._engine.dispose()
-            raise BadInput(f"store {self.name}: cannot be opened: {getattr(error, 'orig', error)}") from None
+            raise BadInput(f"store {self.name}: cannot be opened: {one_line(error)}") from None
         except BaseException:
             self._engine.dispose()
             raise
@@ -84,13 +89,13 @@ class Store:
         """Write an answer soon; in order with everything else that is written."""
         self._insert(schema.answers, _values(row)).add_done_callback(_log_failure)
 
-    async def add_feedback(self, given: Feedback) -> FeedbackStatus:
-        """Store a feedback; returns when it is committed, or known not to be wanted."""
-        return await asyncio.wrap_future(self._writer.submit(lambda connection: _feedback(connection, given)))
+    def add_feedback(self, given: Feedback) -> asyncio.Future[Taken]:
+        """Store a feedback, starting now; the future is done when it is committed, or known not to be wanted."""
+        return asyncio.wrap_future(self._writer.submit(lambda connection: _feedback(connection, given)))
 
     async def judged(self, request_id: str) -> Judged | None:
         """A decision and what came of it, or ``None`` when there is none."""
-        return await asyncio.wrap_future(self._writer.submit(lambda connection: _judged(connection, request_id)))
+        return await asyncio.wrap_future(self._writer.submit(lambda connection: _judged_one(connection, request_id)))
 
     async def flush(self) -> None:
         """Return when everything written so far is committed."""
@@ -100,9 +105,9 @@ class Store:
         """The log as rows of a trace (DESIGN section 4): one per attempt, oldest decision first.
 
         The score is the mean over sources of the last feedback of each, on the attempt that answered. The
-        propensity belongs to the decision, so fallback attempts have none.
+        propensity belongs to the decision, so fallback attempts have none; nor has a pinned call, which no policy
+        decided.
         """
-        self._writer.submit(lambda connection: None).result()
         decision, attempt = schema.decisions, schema.attempts
         query = (
             select(decision, *(column.label(f"attempt_{column.name}") for column in attempt.columns))
@@ -110,15 +115,34 @@ class Store:
             .order_by(decision.c.timestamp, decision.c.request_id, attempt.c.attempt)
             .execution_options(yield_per=_READ_CHUNK)
         )
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             scores = _scores(connection)
             for row in connection.execute(query):
                 yield _trace_row(row, scores.get(row.request_id))
+
+    def judged_of(self, policy_version: str) -> Iterator[Judged]:
+        """What a policy decided and was judged for, whatever it had learned by then, in the order of judgement."""
+        version, number = schema.decisions.c.policy_version, schema.feedback.c.number
+        its_own = or_(version == policy_version, version.startswith(f"{policy_version}+", autoescape=True))
+        query = _JUDGED.where(its_own, number.is_not(None)).order_by(number).execution_options(yield_per=_READ_CHUNK)
+        with self._reading() as connection:
+            for row in connection.execute(query):
+                yield _judged(row)
 
     def close(self) -> None:
         """Commit what was submitted and close; safe to call twice."""
         self._writer.close()
         self._engine.dispose()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """A connection that sees everything written so far."""
+        self._writer.submit(lambda connection: None).result()
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise as_store_error(error) from None
 
     def _insert(self, table: Table, values: Mapping[str, Any]) -> Future[None]:
         def work(connection: Connection) -> None:
@@ -127,9 +151,17 @@ class Store:
         return self._writer.submit(work)
 
 
+def _shown(url: URL) -> str:
+    """Without the password, which may also stand in the query."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
 def _engine(url: str, synchronous: str, create: bool) -> Engine:
     try:
         parsed = make_url(url)
+        if "@" in (parsed.host or ""):
+            # What is taken for the host, and would be shown as it, begins with the end of the password.
+            raise BadInput("store: in a password, `@` is written %40")
         sqlite = parsed.get_backend_name() == "sqlite"
         if sqlite and parsed.database in (None, "", ":memory:"):
             raise BadInput("store: a SQLite URL must name a file, for example sqlite:///pointsman.db")
@@ -141,15 +173,19 @@ def _engine(url: str, synchronous: str, create: bool) -> Engine:
             if sqlite
             else create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
         )
-    except SQLAlchemyError:
+    except (SQLAlchemyError, ValueError):
         raise BadInput("store: not a database URL; for example sqlite:///pointsman.db") from None
     except ImportError as error:
-        raise BadInput(f"store: the driver is not installed: {error}") from None
+        raise BadInput(
+            f"store: the driver is not installed: {error}; for PostgreSQL pip install 'pointsman[postgres]', "
+            "and begin the URL with postgresql+psycopg://"
+        ) from None
     if sqlite:
 
         @event.listens_for(engine, "connect")
         def _configure(connection: Any, _record: Any) -> None:
-            connection.execute("PRAGMA journal_mode=WAL")
+            if create:  # it is written into the file, which may be somebody else's
+                connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA synchronous={synchronous}")
 
     return engine
@@ -177,34 +213,56 @@ def _features(blob: bytes | None) -> Floats | None:
     return None if blob is None else np.frombuffer(blob, dtype="<f4").astype(np.float32)
 
 
-def _feedback(connection: Connection, given: Feedback) -> FeedbackStatus:
+_FIRST = (
+    select(func.min(schema.feedback.c.number))
+    .where(schema.feedback.c.request_id == schema.decisions.c.request_id)
+    .correlate(schema.decisions)
+    .scalar_subquery()
+)
+_ANSWERED = and_(
+    schema.attempts.c.request_id == schema.decisions.c.request_id,
+    schema.attempts.c.error.is_(None),
+    # A stream may be judged before it ends. Whoever asks later must get what was known then: what is learned now
+    # and what is rebuilt from the rows are to be the same.
+    or_(schema.feedback.c.number.is_(None), schema.attempts.c.timestamp <= schema.feedback.c.timestamp),
+)
+_JUDGED: Select[Any] = (
+    select(
+        schema.decisions,
+        schema.feedback.c.score,
+        schema.attempts.c.model.label("answered_by"),
+        schema.attempts.c.cost_usd,
+        schema.attempts.c.latency_s,
+    )
+    .outerjoin_from(schema.decisions, schema.feedback, schema.feedback.c.number == _FIRST)
+    .outerjoin(schema.attempts, _ANSWERED)
+)
+"""Every decision with its first judgement and its answer, where it has them."""
+
+
+def _feedback(connection: Connection, given: Feedback) -> Taken:
     table, decision = schema.feedback, schema.decisions
     known = connection.scalar(select(table.c.request_id).where(table.c.id == given.id))
     if known is not None:
-        return FeedbackStatus.DUPLICATE if known == given.request_id else FeedbackStatus.CONFLICT
+        return Taken(FeedbackStatus.DUPLICATE if known == given.request_id else FeedbackStatus.CONFLICT)
     wanted = select(decision.c.request_id).where(decision.c.request_id == given.request_id)
     if connection.scalar(wanted) is None:
-        return FeedbackStatus.UNKNOWN_REQUEST
+        return Taken(FeedbackStatus.UNKNOWN_REQUEST)
+    earlier = select(table.c.number).where(table.c.request_id == given.request_id).limit(1)
+    is_first = connection.scalar(earlier) is None
     connection.execute(insert(table), [_values(given)])
-    return FeedbackStatus.STORED
+    return Taken(FeedbackStatus.STORED, _judged_one(connection, given.request_id) if is_first else None)
 
 
-def _judged(connection: Connection, request_id: str) -> Judged | None:
-    decision, attempt = schema.decisions, schema.attempts
-    found = connection.execute(select(decision).where(decision.c.request_id == request_id)).one_or_none()
-    if found is None:
-        return None
-    answered = connection.execute(
-        select(attempt.c.model, attempt.c.cost_usd, attempt.c.latency_s).where(
-            attempt.c.request_id == request_id, attempt.c.error.is_(None)
-        )
-    ).first()
-    values = found._asdict()
-    row = DecisionRow(**{**values, "features": _features(values["features"])})
-    judgements = connection.scalar(
-        select(func.count()).select_from(schema.feedback).where(schema.feedback.c.request_id == request_id)
-    )
-    return Judged(row, judgements or 0, *(answered or (None, None, None)))
+def _judged_one(connection: Connection, request_id: str) -> Judged | None:
+    found = connection.execute(_JUDGED.where(schema.decisions.c.request_id == request_id)).first()
+    return None if found is None else _judged(found)
+
+
+def _judged(row: Row[Any]) -> Judged:
+    values = row._asdict()
+    outcome = {name: values.pop(name) for name in ("score", "answered_by", "cost_usd", "latency_s")}
+    return Judged(DecisionRow(**{**values, "features": _features(values["features"])}), **outcome)
 
 
 def _scores(connection: Connection) -> dict[str, tuple[float, str]]:
@@ -235,7 +293,7 @@ def _trace_row(row: Row[Any], judged: tuple[float, str] | None) -> dict[str, Any
         "latency_s": row.attempt_latency_s,
         "timestamp": row.timestamp,
         "attempt": row.attempt_attempt,
-        "propensity": row.propensity if row.attempt_attempt == 0 else None,
+        "propensity": row.propensity if row.attempt_attempt == 0 and not row.pinned else None,
         "available": list(row.waits),
         "dial": row.dial,
         "cost_weight": row.cost_weight,

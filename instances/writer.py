@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError, TimeoutError
 
 from env.errors import PointsmanError
 
@@ -84,6 +84,25 @@ class GroupWriter:
         return batch, False
 
     def _commit(self, batch: list[_Job]) -> None:
+        failure = self._try(batch)
+        if failure is None:
+            return
+        if len(batch) == 1 or not _one_job_can_cause(failure):
+            for job in batch:
+                job.done.set_exception(as_store_error(failure))
+            return
+        # One bad job must not take the others with it: nothing was committed, so each has its own try.
+        for tried, job in enumerate(batch):
+            failure = self._try([job])
+            if failure is not None and not _one_job_can_cause(failure):
+                for left in batch[tried:]:
+                    left.done.set_exception(as_store_error(failure))
+                return
+            if failure is not None:
+                job.done.set_exception(as_store_error(failure))
+
+    def _try(self, batch: list[_Job]) -> Exception | None:
+        """Run the jobs in one transaction; what went wrong, and then nothing of them was done."""
         try:
             # One connection for the thread's life: opening a SQLite file costs more than a commit.
             connection = self._connection = self._connection or self._engine.connect()
@@ -92,15 +111,10 @@ class GroupWriter:
         except Exception as error:
             if isinstance(error, DBAPIError) and error.connection_invalidated:
                 self._disconnect()
-            # One bad job must not take the others with it: nothing was committed, so each has its own try.
-            if len(batch) > 1:
-                for job in batch:
-                    self._commit([job])
-            else:
-                batch[0].done.set_exception(_as_store_error(error))
-            return
+            return error
         for job, result in zip(batch, results, strict=True):
             job.done.set_result(result)
+        return None
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -108,10 +122,19 @@ class GroupWriter:
             self._connection = None
 
 
-def _as_store_error(error: Exception) -> Exception:
-    """Without the statement and its parameters, which hold prompts."""
+def _one_job_can_cause(error: Exception) -> bool:
+    """False where the database itself fails, or is locked: asking it again for each job would wait for each."""
     if isinstance(error, DBAPIError):
-        return StoreError(f"the store failed: {error.orig}")
-    if isinstance(error, SQLAlchemyError):
-        return StoreError(f"the store failed: {type(error).__name__}")
-    return error
+        return isinstance(error, IntegrityError | DataError | ProgrammingError) and not error.connection_invalidated
+    return not isinstance(error, TimeoutError)
+
+
+def as_store_error(error: Exception) -> Exception:
+    """Without the statement and its parameters, which hold prompts."""
+    return StoreError(f"the store failed: {one_line(error)}") if isinstance(error, SQLAlchemyError) else error
+
+
+def one_line(error: SQLAlchemyError) -> str:
+    """What the database says, without the statement: its first line, as details may quote what was to be written."""
+    said = str(error.orig) if isinstance(error, DBAPIError) else ""
+    return said.partition("\n")[0] or type(error).__name__

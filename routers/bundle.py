@@ -1,7 +1,7 @@
 """The policy bundle: a folder with ``policy.json`` and ``weights.safetensors``: data, never code or pickle.
 
-``policy.json`` says what the policy is and holds the SHA-256 of the weights; the weights are plain arrays.
-Reading refuses an unknown format version and weights that are not those the policy was saved with.
+``policy.json`` says what the policy is and holds two SHA-256: of the weights, which are plain arrays, and of all
+else that it says itself. Reading refuses an unknown format version and anything altered since the policy was saved.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from safetensors.numpy import save as save_tensors
 
 from env.errors import BadInput
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 POLICY_FILE = "policy.json"
 WEIGHTS_FILE = "weights.safetensors"
 
@@ -41,17 +42,16 @@ def write_bundle(folder: str | Path, policy: Mapping[str, Any], arrays: Mapping[
     """
     target = check_folder(folder)
     weights = save_tensors({name: np.ascontiguousarray(array) for name, array in arrays.items()})
-    document = {
-        **policy,
-        "format_version": FORMAT_VERSION,
-        "hashes": {WEIGHTS_FILE: hashlib.sha256(weights).hexdigest()},
-    }
+    said = {**policy, "format_version": FORMAT_VERSION, "hashes": {WEIGHTS_FILE: hashlib.sha256(weights).hexdigest()}}
+    # To JSON and back: the hash is of what a reader will read.
+    document = json.loads(json.dumps(said, allow_nan=False))
+    document["hashes"][POLICY_FILE] = _hash_of_all_else(document)
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     retired = scratch.with_name(f"{scratch.name}.old")
     try:
         (scratch / WEIGHTS_FILE).write_bytes(weights)
-        (scratch / POLICY_FILE).write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
+        (scratch / POLICY_FILE).write_text(json.dumps(document, indent=2) + "\n")
         scratch.chmod(0o755)
         # A folder cannot be swapped in one step; the old one goes only once the new one is in its place.
         if target.exists():
@@ -82,7 +82,7 @@ def read_bundle(folder: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[A
     """Read and verify a bundle: its description and its arrays.
 
     Raises:
-        BadInput: not a bundle, a format this version does not know, or altered weights.
+        BadInput: not a bundle, a format this version does not know, or altered since it was saved.
     """
     source = Path(folder)
     if source.suffix in (".pkl", ".pickle", ".joblib", ".zip"):
@@ -91,25 +91,47 @@ def read_bundle(folder: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[A
             f"pointsman train TRACE --router NAME --out {source.stem}"
         )
     if not is_bundle(source):
-        raise BadInput(f"{source}: not a policy bundle; it needs {POLICY_FILE} and {WEIGHTS_FILE}")
+        raise BadInput(f"{source}: not a policy bundle; it needs {POLICY_FILE} and {WEIGHTS_FILE}{_left_aside(source)}")
+    described = source / POLICY_FILE
     try:
-        policy = json.loads((source / POLICY_FILE).read_text())
+        policy = json.loads(described.read_text())
         version = policy["format_version"]
-        stated = policy["hashes"][WEIGHTS_FILE]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{source / POLICY_FILE}: not a policy description ({error})") from error
-    if version != FORMAT_VERSION:
+        known = type(version) is int and version == FORMAT_VERSION
+        of_policy, of_weights = (policy["hashes"][file] if known else "" for file in (POLICY_FILE, WEIGHTS_FILE))
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise BadInput(f"{described}: not a policy description ({error})") from error
+    if not known:
         raise BadInput(
-            f"{source / POLICY_FILE}: format version {version}, this Pointsman reads {FORMAT_VERSION}; "
+            f"{described}: format version {version}, this Pointsman reads {FORMAT_VERSION}; "
             "install the version that wrote it, or train again"
         )
+    if _hash_of_all_else(policy) != of_policy:
+        raise BadInput(f"{described}: altered since the policy was saved (SHA-256 differs)")
     weights = (source / WEIGHTS_FILE).read_bytes()
-    if hashlib.sha256(weights).hexdigest() != stated:
+    if hashlib.sha256(weights).hexdigest() != of_weights:
         raise BadInput(f"{source / WEIGHTS_FILE}: altered since the policy was saved (SHA-256 differs)")
     try:
         return policy, load_tensors(weights)
     except SafetensorError as error:
         raise BadInput(f"{source / WEIGHTS_FILE}: not a safetensors file ({error})") from error
+
+
+def _left_aside(source: Path) -> str:
+    """What to do where a process was killed between the two moves of a save; which one is wanted is not for us to say.
+
+    Nothing is lost: the older bundle lies aside, hidden, until somebody renames or removes it.
+    """
+    aside = sorted(path.name for path in source.parent.glob(f".{escape(source.name)}.*.old") if is_bundle(path))
+    if not aside:
+        return ""
+    return f"; a save was interrupted, the bundle before it is {aside[-1]} beside it: rename it to {source.name}"
+
+
+def _hash_of_all_else(document: Mapping[str, Any]) -> str:
+    """SHA-256 of everything a description says but this hash itself, however it is laid out."""
+    hashes = {name: value for name, value in document["hashes"].items() if name != POLICY_FILE}
+    canonical = json.dumps({**document, "hashes": hashes}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def bundle_version(policy: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from env.contexts import Contexts, Floats, Outcomes
 from env.errors import BadInput
+from env.features import unit_rows
 from routers.base import Array, Capabilities, Estimator
 from routers.costs import CostModel, column_means
 from routers.least_squares import advantage_errors, plainest
@@ -76,7 +77,7 @@ class KNN(Estimator):
     def fit(self, contexts: Contexts, outcomes: Outcomes) -> Self:
         """Remember the rows on which anything was scored."""
         scored = ~np.isnan(outcomes.score).all(axis=1)
-        self._rows = _unit(contexts.features[scored])
+        self._rows = unit_rows(contexts.features[scored])
         self._remember(outcomes.score[scored])
         self._mean = column_means(self._score)
         self._neighbours = self._chosen_k() if self.k is None else self.k
@@ -85,7 +86,7 @@ class KNN(Estimator):
 
     def predict(self, contexts: Contexts) -> Outcomes:
         """Expected score, cost and latency, each ``(n, K)``."""
-        asked = _unit(contexts.features)
+        asked = unit_rows(contexts.features)
         score = np.empty((len(asked), self.n_arms), dtype=np.float32)
         for part in _chunks(len(asked), len(self._rows)):
             similarity = asked[part] @ self._rows.T
@@ -152,11 +153,6 @@ def _neighbour_weights(similarity: Floats, k: int) -> Floats:
     tied = (similarity >= edge - _SAME) & ~inside
     share = (k - inside.sum(axis=1, keepdims=True)) / tied.sum(axis=1, keepdims=True)
     return np.asarray(inside + tied * share, dtype=np.float32)
-
-
-def _unit(rows: Floats) -> Floats:
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(norms > 0, norms, 1), dtype=np.float32)
 
 
 def _chunks(n: int, width: int) -> Iterator[slice]:

@@ -18,7 +18,7 @@ from env.features import Featuriser, from_config
 from env.reward import DialMap, Reward
 from routers import make, router_class
 from routers.base import Decision, Router, RouterState, sample, uniform
-from routers.bundle import bundle_version, read_bundle, write_bundle
+from routers.bundle import POLICY_FILE, bundle_version, read_bundle, write_bundle
 
 DEFAULT_DIAL = 0.5
 
@@ -178,27 +178,29 @@ class Policy:
         """
         document, arrays = read_bundle(folder)
         try:
-            router = router_class(document["router"]["name"]).from_state(
-                RouterState(document["router"]["config"], arrays)
-            )
+            version, fingerprint = document["version"], document["featuriser"]["fingerprint"]
             featuriser = from_config(document["featuriser"]["config"])
             policy = cls(
-                router,
+                router_class(document["router"]["name"]).from_state(RouterState(document["router"]["config"], arrays)),
                 tuple(Arm.from_json(arm) for arm in document["arms"]),
                 featuriser,
                 Reward(**document["reward"]),
                 DialMap(tuple(document["dial_map"]["dial"]), tuple(document["dial_map"]["cost_weight"])),
-                document.get("metrics", {}),
+                {**document["metrics"]},
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadInput(f"{folder}: not a policy this version can rebuild ({error})") from error
-        if featuriser.fingerprint != document["featuriser"]["fingerprint"]:
+        except (BadInput, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise BadInput(
-                f"{folder}: was made with featuriser {document['featuriser']['fingerprint']}, here it would be "
-                f"{featuriser.fingerprint}; its decisions would differ"
+                f"{folder}: not a policy that this version can rebuild ({type(error).__name__}: {error})"
+            ) from error
+        if featuriser.fingerprint != fingerprint:
+            raise BadInput(
+                f"{folder}: was made with featuriser {fingerprint}, here it would be {featuriser.fingerprint} and its "
+                "decisions would differ; train it again: pointsman train TRACE --router NAME --out BUNDLE"
             )
-        if policy.version != document["version"]:
-            raise BadInput(f"{folder}: policy.json was altered since the policy was saved (its version differs)")
+        if policy.version != version:
+            raise BadInput(
+                f"{Path(folder) / POLICY_FILE}: describes another policy than was saved (its version differs)"
+            )
         return policy
 
     def _description(self) -> dict[str, Any]:

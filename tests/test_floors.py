@@ -84,10 +84,3 @@ create_app(pm.Runtime(config))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
-
-
-def test_the_public_face_is_complete() -> None:
-    import pointsman
-
-    for name in pointsman.__all__:
-        assert getattr(pointsman, name) is not None, name

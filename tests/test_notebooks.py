@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 
 from experiments.documents import execute
+from tests.conftest import needs
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
 
-@pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="needs the `local` extra")
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
 def test_the_notebook_runs(notebook: Path) -> None:
+    needs("local", "a notebook that asks real models")
     execute(notebook, write=False)
 
 

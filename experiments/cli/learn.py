@@ -98,9 +98,8 @@ def train(
         run_id = Tracker().training(policy, trace, started=started)
         shown.say(f"logged to MLflow, run {run_id}")
     shown.say(f'next: pointsman route "PROMPT" --policy {out} · pointsman promote {out}')
-    shown.result(
-        {"bundle": str(out), "version": policy.version, "router": router, **policy.metrics, "mlflow_run": run_id}
-    )
+    about = {name: value for name, value in policy.metrics.items() if name != "trained_on"}  # thousands of keys
+    shown.result({"bundle": str(out), "version": policy.version, "router": router, **about, "mlflow_run": run_id})
 
 
 def compare(
@@ -153,7 +152,7 @@ def evaluate(
     decisions: _Decisions = None,
     json: JsonTarget = None,
 ) -> None:
-    """Evaluate a trained policy: on the test part of the trace it was trained on, or on all of another one."""
+    """Evaluate a trained policy on the queries of a trace whose prompts it was not trained on."""
     from env.trace_io import load_trace
     from experiments.deploy import load_policy
     from experiments.judge import judge, table
@@ -169,10 +168,8 @@ def evaluate(
 
 
 def _pictures(reports: Sequence[Report], out: Path, shown: Output) -> list[Path]:
-    from rich.markup import escape
-
     from env.errors import MissingExtra
-    from experiments.files import write_json
+    from env.files import write_json
     from experiments.plot import frontier, save
     from experiments.report import json_rows
 
@@ -181,7 +178,7 @@ def _pictures(reports: Sequence[Report], out: Path, shown: Output) -> list[Path]
         for report in reports:
             files = [*files, *save(frontier(report), out, f"frontier-{report.trace}")]
     except MissingExtra as error:
-        shown.say(f"no pictures: {escape(str(error))}")  # `[train]` would be taken for markup
+        shown.say(f"no pictures: {error}")
     return files
 
 

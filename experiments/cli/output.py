@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 JsonTarget: TypeAlias = Annotated[
     str | None,
@@ -35,7 +36,8 @@ class Output:
         # With JSON on standard output, nothing else may be there.
         quiet = target == STANDARD_OUTPUT
         width = None if sys.stdout.isatty() else _PIPE_WIDTH
-        self.console = Console(width=width, quiet=quiet)
+        # No markup: `pointsman[local]` and what models answer would be taken for it.
+        self.console = Console(width=width, quiet=quiet, markup=False, highlight=False)
 
     @property
     def width(self) -> int:
@@ -44,12 +46,12 @@ class Output:
 
     def say(self, what: RenderableType = "") -> None:
         """Print for people."""
-        self.console.print(what, highlight=False, soft_wrap=isinstance(what, str))
+        self.console.print(what, soft_wrap=isinstance(what, str | Text))
 
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
         """Show that something goes on, on a terminal."""
-        with _errors().status(what):
+        with _errors().status(Text(what)):
             yield
 
     @contextmanager
@@ -57,7 +59,12 @@ class Output:
         """A progress bar on a terminal; call what it gives before each step, with the step's name."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         console = _errors()
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task(what, total=total)
@@ -78,7 +85,7 @@ class Output:
         if self._target == STANDARD_OUTPUT:
             sys.stdout.write(json.dumps(clean, indent=1) + "\n")
         else:
-            from experiments.files import write_json
+            from env.files import write_json
 
             write_json(clean, self._target)
 

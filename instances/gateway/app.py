@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -48,3 +49,20 @@ def create_app(runtime: Runtime, *, owns_runtime: bool = True) -> Starlette:
         exception_handlers=handlers(),
         lifespan=lifespan,
     )
+
+
+def exposure(host: str) -> str | None:
+    """A warning for an address that other machines reach, in one line; ``None`` for this machine's own.
+
+    Example:
+        >>> exposure("127.0.0.1")
+        >>> exposure("0.0.0.0")
+        'whoever reaches 0.0.0.0 can spend money here: no key is asked for; put a proxy that asks for one before it'
+    """
+    try:
+        own = ip_address(host).is_loopback
+    except ValueError:
+        own = host == "localhost"
+    if own:
+        return None
+    return f"whoever reaches {host} can spend money here: no key is asked for; put a proxy that asks for one before it"

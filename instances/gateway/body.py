@@ -9,21 +9,26 @@ from starlette.requests import Request
 
 from instances.gateway.errors import BadRequest
 
-_LARGEST = 64 << 20  # bytes; room for a few images
+_JSON = "application/json"
 
 
-async def read_object(request: Request) -> dict[str, Any]:
+async def read_object(request: Request, *, largest_mib: int) -> dict[str, Any]:
     """The JSON object in the body.
 
     Raises:
-        BadRequest: too large, not JSON, not an object, or text that is not Unicode.
+        BadRequest: not declared as JSON, too large, not JSON, not an object, or text that is not Unicode.
     """
+    # A web page may send any server a form or plain text, and so spend its owner's money; for JSON its browser asks
+    # first, and is refused.
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
+        raise BadRequest(f"the body must be declared as JSON, by the header `content-type: {_JSON}`", status=415)
     raw = bytearray()
     async for block in request.stream():
         raw += block
-        if len(raw) > _LARGEST:
-            raise BadRequest(f"the body is larger than {_LARGEST >> 20} MiB", status=413)
+        if len(raw) > largest_mib << 20:
+            raise BadRequest(f"the body is larger than {largest_mib} MiB (`largest_body_mib`)", status=413)
     try:
+        # Not in a thread: the parser holds the interpreter's lock to its end, so the others would wait all the same.
         body = json.loads(raw, parse_constant=_refuse_constant)
         if b"\\ud" in raw.lower():
             json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair can be neither hashed nor stored

@@ -11,18 +11,16 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from env.errors import nearest
-from instances.calls import Call, UnknownModel
-from instances.config import RESERVED_NAME
+from instances.calls import Call
 from instances.gateway.body import read_object
 from instances.gateway.errors import BadRequest, json_response
 from instances.gateway.headers import answer_headers, routing_of
+from instances.gateway.models import routing_of_model
 from instances.gateway.sse import EventStream, until_gone
 from instances.openai_format import completion_body
 from instances.providers.base import ChatRequest
 from instances.runtime import Runtime
 
-_DIALS = {"cheap": 0.0, "best": 1.0}
 _NOT_PASSED_ON = frozenset({"model", "messages", "stream", "stream_options"})
 _MODALITY_OF_PART = {"image_url": "image", "input_audio": "audio"}
 
@@ -35,9 +33,13 @@ class ChatCompletions:
 
     async def create(self, request: Request) -> Response:
         """Answer one chat request."""
-        body = await read_object(request)
+        body = await read_object(request, largest_mib=self._runtime.config.largest_body_mib)
         chat = parse_chat(body)
-        routing = routing_of(request.headers) | self._routing_of_model(body.get("model"))
+        model = body.get("model")
+        if not isinstance(model, str) or not model:
+            raise BadRequest("model: missing; `pointsman` lets the policy choose", "model")
+        # The name wins over the dial header.
+        routing = routing_of(request.headers) | routing_of_model(self._runtime, model)
         call = Call(chat, **routing)
         router = self._runtime.router(chat.model_type)
         if body.get("stream"):
@@ -53,30 +55,6 @@ class ChatCompletions:
             cost_usd=answer.cost_usd,
         )
         return json_response(completion_body(answer), headers=headers)
-
-    def _routing_of_model(self, model: Any) -> dict[str, Any]:
-        """What the ``model`` field says about the routing; it wins over the dial header."""
-        if not isinstance(model, str) or not model:
-            raise BadRequest("model: missing; `pointsman` lets the policy choose", "model")
-        if model == RESERVED_NAME:
-            return {}
-        family, _, form = model.partition("/")
-        if family != RESERVED_NAME:
-            if self._runtime.manager.get(model) is None:
-                known = [RESERVED_NAME, *(instance.name for instance in self._runtime.manager)]
-                raise UnknownModel(f"unknown model `{model}`{nearest(model, known)}")
-            return {"pin": model}
-        if form in _DIALS:
-            return {"dial": _DIALS[form]}
-        if form.startswith("dial="):
-            try:
-                return {"dial": float(form.removeprefix("dial="))}
-            except ValueError:
-                raise BadRequest(f"model: `{form}` is not a dial; for example pointsman/dial=0.3", "model") from None
-        raise UnknownModel(
-            f"unknown model `{model}`; this server knows pointsman, pointsman/cheap, pointsman/best, "
-            "pointsman/dial=0.3, and the names of its instances"
-        )
 
 
 def parse_chat(body: Mapping[str, Any]) -> ChatRequest:

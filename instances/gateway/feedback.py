@@ -38,7 +38,7 @@ class FeedbackEndpoint:
 
     async def create(self, request: Request) -> Response:
         """Store one feedback. Sending it again, with the same ``id``, changes nothing and succeeds."""
-        given = parse_feedback(await read_object(request))
+        given = parse_feedback(await read_object(request, largest_mib=self._runtime.config.largest_body_mib))
         status = await self._runtime.feedback(given.request_id, given.score, source=given.source, id=given.id)
         if status is FeedbackStatus.UNKNOWN_REQUEST:
             raise BadRequest(

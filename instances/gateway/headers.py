@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
+from env.errors import nearest
 from env.scheduling import Priority
 from instances.gateway.errors import BadRequest
 
 _PREFIX = "x-pointsman-"
 _TEXTS = ("agent", "node", "parent", "session", "task")
+_KNOWN = (*_TEXTS, "priority", "deadline-ms", "max-cost-usd", "dial")
 _LONGEST_TEXT = 200
 
 
@@ -17,12 +20,16 @@ def routing_of(headers: Mapping[str, str]) -> dict[str, Any]:
     """What the request headers say about the routing, as arguments of ``Call``.
 
     Raises:
-        BadRequest: a value that is not what its header wants.
+        BadRequest: an unknown header, or a value that is not what its header wants.
 
     Example:
         >>> routing_of({"x-pointsman-agent": "mail", "x-pointsman-deadline-ms": "1500"})
         {'agent': 'mail', 'deadline_s': 1.5}
     """
+    for header in headers:
+        name = header.removeprefix(_PREFIX)
+        if name != header and name not in _KNOWN:
+            raise BadRequest(f"unknown {_PREFIX}* header `{name}`{nearest(name, _KNOWN)}", header)
     found: dict[str, Any] = {}
     for name in _TEXTS:
         value = headers.get(_PREFIX + name)
@@ -55,8 +62,13 @@ def answer_headers(
         _PREFIX + "policy": policy,
     }
     if cost_usd is not None:
-        headers[_PREFIX + "cost-usd"] = f"{cost_usd:.8g}"
+        headers[_PREFIX + "cost-usd"] = _decimal(cost_usd)
     return headers
+
+
+def _decimal(value: float) -> str:
+    """Eight significant digits, never in powers of ten."""
+    return f"{Decimal(f'{value:.8g}'):f}"
 
 
 def _number(name: str, text: str) -> float:

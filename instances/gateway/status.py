@@ -8,10 +8,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from env.errors import nearest
-from instances.calls import UnknownModel
 from instances.config import RESERVED_NAME
 from instances.gateway.errors import json_response
+from instances.gateway.models import names, routing_of_model
 from instances.runtime import Runtime
 
 
@@ -24,13 +23,12 @@ class Status:
 
     async def models(self, _request: Request) -> Response:
         """Every name that the ``model`` field takes."""
-        return json_response({"object": "list", "data": [self._model(name) for name in self._names()]})
+        return json_response({"object": "list", "data": [self._model(name) for name in names(self._runtime)]})
 
     async def model(self, request: Request) -> Response:
         """One of them."""
         name = request.path_params["model"]
-        if name not in self._names():
-            raise UnknownModel(f"unknown model `{name}`{nearest(name, self._names())}")
+        routing_of_model(self._runtime, name)
         return json_response(self._model(name))
 
     async def alive(self, _request: Request) -> Response:
@@ -43,16 +41,9 @@ class Status:
         body = {
             "status": "ready" if ready else "starting or down",
             "policy": self._runtime.router("text").policy_version,
-            "instances": {
-                instance.name: "up" if instance.healthy else "down" if instance.started else "not started"
-                for instance in self._runtime.manager
-            },
+            "instances": {instance.name: instance.state for instance in self._runtime.manager},
         }
         return json_response(body, status=200 if ready else 503)
-
-    def _names(self) -> list[str]:
-        forms = [RESERVED_NAME, f"{RESERVED_NAME}/cheap", f"{RESERVED_NAME}/best"]
-        return [*forms, *(instance.name for instance in self._runtime.manager)]
 
     def _model(self, name: str) -> dict[str, Any]:
         return {"id": name, "object": "model", "created": self._created, "owned_by": RESERVED_NAME}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from env.errors import PointsmanError
 from env.prompts import render
@@ -22,6 +22,7 @@ class ProviderError(PointsmanError):
         status: the HTTP status, where there was one.
         retry_after_s: how long the upstream asks to be left alone, where it does.
         retryable: True when another model may well answer, False when the request itself is at fault.
+        unreachable: True when nothing answered at all; an answer that makes no sense is not that.
     """
 
     def __init__(
@@ -31,11 +32,13 @@ class ProviderError(PointsmanError):
         status: int | None = None,
         retry_after_s: float | None = None,
         retryable: bool = True,
+        unreachable: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.retry_after_s = retry_after_s
         self.retryable = retryable
+        self.unreachable = unreachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,9 @@ class Delta:
 
 class Provider(ABC):
     """One model."""
+
+    proven_by_start: ClassVar[bool] = True
+    """False where a start reaches nothing, so that only an answer shows whether the model is there."""
 
     async def start(self) -> None:
         """Make ready to serve; raises ``ProviderError`` when that fails."""

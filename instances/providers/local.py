@@ -130,7 +130,7 @@ class LocalProvider(Provider):
                     continue
                 event = json.loads(line[5:])
                 if "error" in event:
-                    raise self._error(f"broke off: {event['error']}")
+                    raise self._error(f"broke off: {event['error']}", status=502)
                 usage = event.get("usage") or usage
                 for choice in event.get("choices") or ():
                     piece = (choice.get("delta") or {}).get("content") if chat else choice.get("text")
@@ -190,7 +190,7 @@ class LocalProvider(Provider):
         self, path: str, body: Mapping[str, Any], request: ChatRequest
     ) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse]:
         if self._session is None:
-            raise self._error("is not started")
+            raise ProviderError(f"instance `{self._name}`: is not started", unreachable=True)
         limit_s = min(self._timeout_s, request.timeout_s or self._timeout_s)
         return self._session.post(path, json=body, timeout=aiohttp.ClientTimeout(total=limit_s))
 
@@ -214,8 +214,10 @@ async def _errors(name: str) -> AsyncGenerator[None, None]:
         yield
     except TimeoutError:
         raise ProviderError(f"instance `{name}`: no answer in time", status=504) from None
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise ProviderError(f"instance `{name}`: {error or type(error).__name__}") from error
+    except (aiohttp.ContentTypeError, ValueError) as error:
+        raise ProviderError(f"instance `{name}`: malformed answer: {error}") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise ProviderError(f"instance `{name}`: {error or type(error).__name__}", unreachable=True) from error
 
 
 def _text(choice: Mapping[str, Any], chat: bool) -> str:

@@ -30,6 +30,8 @@ _CALLERS_FAULT = frozenset({400, 413, 415, 422})
 class OpenAICompatibleProvider(Provider):
     """One model behind one endpoint."""
 
+    proven_by_start = False
+
     def __init__(self, settings: InstanceConfig) -> None:
         """Check the settings; nothing is connected yet.
 
@@ -63,13 +65,13 @@ class OpenAICompatibleProvider(Provider):
             self._session = None
 
     async def healthy(self) -> bool:
-        """True when the endpoint lists its models, or at least answers without a server error."""
+        """True when the endpoint answers without a server error; not every one lists its models to every key."""
         if self._session is None:
             return False
         timeout = aiohttp.ClientTimeout(total=_HEALTH_S)
         try:
             async with self._session.get(f"{self._url}/models", timeout=timeout) as response:
-                return response.status < 500
+                return response.status < 500 and response.status != 401  # 401: no such key
         except (aiohttp.ClientError, TimeoutError):
             return False
 
@@ -109,7 +111,8 @@ class OpenAICompatibleProvider(Provider):
                     break
                 chunk = self._json(event)
                 if "error" in chunk:
-                    raise self._error(f"broke off: {_detail(chunk)}")
+                    # The status line said 200 before it failed.
+                    raise self._error(f"broke off: {_detail(chunk)}", status=502)
                 if chunk.get("usage"):
                     input_tokens = _tokens(chunk, "prompt_tokens")
                     output_tokens = _tokens(chunk, "completion_tokens")
@@ -141,7 +144,7 @@ class OpenAICompatibleProvider(Provider):
     async def _post(self, request: ChatRequest, extra: Mapping[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
         """POST the request; every way it can fail, also while the body is read, is a ``ProviderError``."""
         if self._session is None:
-            raise self._error("is not started")
+            raise self._error("is not started", unreachable=True)
         limit_s = min(self._timeout_s, request.timeout_s or self._timeout_s)
         body = {**request.params, "model": self._model, "messages": list(request.messages), **extra}
         try:
@@ -156,7 +159,7 @@ class OpenAICompatibleProvider(Provider):
         except TimeoutError:
             raise self._error(f"no answer within {limit_s:g} s", status=504) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise self._error(f"unreachable: {error or type(error).__name__}") from error
+            raise self._error(f"unreachable: {error or type(error).__name__}", unreachable=True) from error
 
     async def _events(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
         """Payloads of the ``data:`` lines; comments and other fields are skipped."""
@@ -209,9 +212,12 @@ class OpenAICompatibleProvider(Provider):
         status: int | None = None,
         retry_after_s: float | None = None,
         retryable: bool = True,
+        unreachable: bool = False,
     ) -> ProviderError:
         message = f"instance `{self._name}`: {what}"
-        return ProviderError(message, status=status, retry_after_s=retry_after_s, retryable=retryable)
+        return ProviderError(
+            message, status=status, retry_after_s=retry_after_s, retryable=retryable, unreachable=unreachable
+        )
 
 
 def _detail(body: Any) -> str:

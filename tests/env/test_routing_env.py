@@ -23,7 +23,7 @@ from env.features import Hashing
 from env.routing_env import RoutingEnv
 from env.routing_table import RoutingTable
 from env.trace import Trace
-from env.trace_io import bundled_path, from_rows
+from env.trace_io import from_rows
 
 HASHING = {"kind": "hashing", "n_features": 32}
 
@@ -394,7 +394,6 @@ def test_queries_without_any_outcome_are_left_out_and_counted(small_trace: Trace
     assert (env.n_queries, env.table.left_out) == (len(small_trace) - 5, 5)
 
 
-@pytest.mark.skipif(not bundled_path().is_file(), reason="this checkout has no bundled trace")
 def test_the_bundled_trace_is_the_default() -> None:
     check_trace_env(gym.make("pointsman/Routing-v0", cost_weight="observe"))
     check_vector_env(gym.make_vec("pointsman/Routing-v0", num_envs=16), steps=5)

@@ -10,7 +10,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-pytest.importorskip("stable_baselines3", reason="Stable-Baselines3 is in the `train` extra")
+from tests.conftest import needs
+
+needs("train", "Stable-Baselines3")
 
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.env_checker import check_env

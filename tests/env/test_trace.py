@@ -162,3 +162,42 @@ def test_the_hash_changes_with_any_outcome(small_trace: Trace) -> None:
     }
     assert len(hashes) == 4
     assert replace(small_trace, name="other").hash == small_trace.hash
+
+
+def test_the_hash_changes_with_everything_that_decides_what_is_learned(small_trace: Trace) -> None:
+    def changed(column: Any, row: int, value: Any) -> Any:
+        new = column.copy()
+        new[row] = value
+        return new
+
+    nothing = np.full(60, None, dtype=object)
+    split = np.array(["train"] * 50 + ["test"] * 10, dtype=object)
+    features = np.zeros((60, 2), np.float32)
+    unkept = replace(small_trace, prompts=nothing, features=features, featuriser="mine")
+    others = [
+        small_trace,
+        replace(small_trace, prompts=changed(small_trace.prompts, 3, "another prompt")),
+        replace(small_trace, tasks=changed(small_trace.tasks, 3, None)),
+        replace(small_trace, tasks=changed(small_trace.tasks, 3, "")),
+        replace(small_trace, query_columns={"split": split}),
+        replace(small_trace, query_columns={"split": changed(split, 3, "test")}),
+        replace(small_trace, query_columns={"prompt_hash": split}),
+        replace(small_trace, cell_columns={"propensity": np.full((60, 4), 0.5, dtype=object)}),
+        unkept,
+        replace(unkept, features=features + 1),
+        replace(unkept, featuriser="theirs"),
+        replace(small_trace, arms=("a", *small_trace.arms[1:])),
+    ]
+    assert len({trace.hash for trace in others}) == len(others)
+    assert replace(small_trace, features=features, featuriser="mine").hash == small_trace.hash, "made of the prompts"
+
+
+@given(prompts=spellings())
+@settings(max_examples=30, deadline=None)
+def test_prompt_keys_are_equal_exactly_where_groups_are(prompts: list[str]) -> None:
+    trace = asked(prompts)
+    keys, groups = trace.prompt_keys(), trace.groups
+    assert len(set(keys)) == len(set(groups.tolist())) == len(set(zip(keys, groups.tolist(), strict=True)))
+    half = trace.take(np.arange(len(trace))[::-2])
+    assert set(half.prompt_keys()) <= set(keys)
+    assert asked(prompts[:3]).prompt_keys() == keys[:3], "the same in every trace"

@@ -11,6 +11,7 @@ import pytest
 from env.features import Featuriser, Hashing
 from env.trace import Trace
 from env.trace_io import from_rows, save_trace
+from tests.conftest import needs
 
 # model -> (chance of a right answer when adding, when spelling, dollars a call)
 MODELS = {"small": (0.9, 0.2, 1e-4), "middle": (0.3, 0.85, 3e-4), "large": (0.92, 0.9, 2e-3)}
@@ -58,7 +59,7 @@ def trace_file(trace: Trace, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def empty_record(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database with its tables and nothing in them; making one takes seconds, so it is made once."""
-    pytest.importorskip("mlflow", reason="the record needs the `mlflow` extra")
+    needs("mlflow", "the record")
     from experiments.tracking import connect
 
     file = tmp_path_factory.mktemp("record") / "mlflow.db"

@@ -11,10 +11,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import typer
+from rich.table import Table
 
 from env.trace import Trace
 from env.trace_io import load_trace
-from experiments.cli import main
+from experiments.cli import app, main
+from experiments.cli.output import Output
+from instances.api import close_runtime, get_model
 
 MAIN = "import sys; from experiments.cli import main; sys.exit(main())"
 
@@ -73,6 +77,62 @@ def test_import_renames_fills_and_checks(elsewhere: Path, capsys: pytest.Capture
         capsys, "trace", "import", "theirs.csv", "--map", "qualty=score", "--out", "x.parquet"
     )
     assert not (elsewhere / "x.parquet").exists()
+
+
+# What each command with --json is run with, in this order and one folder. Benchmarks and the demo take minutes; what
+# `serve` prints is tested with a server that is stopped, in test_serve.py.
+JSON_COMMANDS = {
+    "trace info": ("TRACE",),
+    "trace validate": ("TRACE",),
+    "trace import": ("TRACE", "--out", "again.parquet"),
+    "config check": (),
+    "config show": (),
+    "config schema": (),
+    "record": ("--config", "asked.yaml", "--prompts", "prompts.jsonl", "--out", "asked.parquet"),
+    "train": ("TRACE", "--router", "ridge", "--out", "bundle"),
+    "compare": ("TRACE", "--routers", "ridge", "--seeds", "1"),
+    "evaluate": ("bundle", "TRACE"),
+    "route": ("add 4 and 5", "--policy", "bundle"),
+    "promote": ("bundle",),
+    "status": (),
+    "rollback": (),
+    "trace export": ("--store", "sqlite:///live.db", "--out", "log.parquet"),
+}
+NOT_RUN = {"bench routers", "bench env", "demo", "serve"}
+
+
+def commands_with_json(command: Any, name: str = "") -> set[str]:
+    found = {name} if any("--json" in parameter.opts for parameter in command.params) else set()
+    for word, below in getattr(command, "commands", {}).items():
+        found |= commands_with_json(below, f"{name} {word}".strip())
+    return found
+
+
+def test_with_json_standard_output_is_json_alone(
+    record: str, trace: Trace, trace_file: Path, elsewhere: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert commands_with_json(typer.main.get_command(app)) == {*JSON_COMMANDS, *NOT_RUN}
+    lines = [
+        {"query_id": f"q{n}", "prompt": trace.prompts[n], "check": {"kind": "number", "answer": n}} for n in (0, 1)
+    ]
+    Path("prompts.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    Path("asked.yaml").write_text(
+        f"store: sqlite:///live.db\ninstances: [{{name: small, provider: replay, trace: {trace_file}, speed: .inf}}]"
+    )
+    assert main(["train", str(trace_file), "--router", "knn", "--out", "before", "--no-track"]) == 0
+    assert main(["promote", "before"]) == 0
+    get_model(config="asked.yaml", policy="before").query(str(trace.prompts[0]))
+    close_runtime()
+    capfd.readouterr()
+    for name, arguments in JSON_COMMANDS.items():
+        given = [str(trace_file) if word == "TRACE" else word for word in arguments]
+        status = main([*name.split(), *given, "--json"])
+        said = capfd.readouterr()
+        assert status == 0, f"{name}: {said.err}"
+        try:
+            json.loads(said.out)
+        except ValueError:
+            pytest.fail(f"{name}: not JSON alone: {said.out[:300]}")
 
 
 def spoilt(file: Path, trace_file: Path, **changes: Any) -> Path:
@@ -201,6 +261,16 @@ def test_an_altered_bundle_is_refused(trace_file: Path, elsewhere: Path, capsys:
     capsys.readouterr()
     for command in (("route", "hi", "--policy", "bundle"), ("promote", "bundle"), ("evaluate", "bundle", trace_file)):
         assert "altered since the policy was saved" in complaint(capsys, *command)
+
+
+def test_what_is_said_is_never_taken_for_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    shown, table = Output(None), Table("answer")
+    table.add_row("[/b] an answer in [red]")
+    shown.say("pip install 'pointsman[local]'")
+    shown.say(table)
+    said = capsys.readouterr().out
+    assert "pip install 'pointsman[local]'\n" in said
+    assert "[/b] an answer in [red]" in said
 
 
 def test_help_needs_nothing_heavy() -> None:

@@ -10,13 +10,13 @@ import pytest
 from env.errors import BadInput
 from env.features import Featuriser
 from env.trace import Trace
+from experiments.deploy import MLflowPolicySource, load_policy, promote, rollback, status
 from experiments.train import train
 from instances.ports import PolicySource
 from routers.policy import Policy
+from tests.conftest import needs
 
-pytest.importorskip("mlflow", reason="the registry needs the `mlflow` extra")
-
-from experiments.deploy import MLflowPolicySource, load_policy, promote, rollback, status
+needs("mlflow", "the registry")
 
 
 @pytest.fixture(scope="module")

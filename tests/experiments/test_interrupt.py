@@ -16,10 +16,10 @@ import pytest
 
 from env.trace_io import load_trace
 from routers.policy import Policy
+from tests.conftest import needs
 
-pytest.importorskip("mlflow", reason="the demo needs the `mlflow` extra")
-pytest.importorskip("matplotlib", reason="the demo needs the `train` extra")
-pytest.importorskip("xllamacpp", reason="the demo needs the `local` extra")
+for part in ("mlflow", "train", "local"):
+    needs(part, "the demo")
 
 PATIENCE_S = 120
 

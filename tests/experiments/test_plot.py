@@ -10,10 +10,10 @@ import pytest
 from env.features import Featuriser
 from env.trace import Trace
 from experiments.compare import REFERENCES, Report, compare
-
-pytest.importorskip("matplotlib", reason="drawing needs the `train` extra")
-
 from experiments.plot import frontier, save
+from tests.conftest import needs
+
+needs("train", "drawing")
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ from env.errors import PointsmanError
 from env.features import Featuriser
 from env.trace import Trace
 from experiments.compare import REFERENCES, compare
+from experiments.tracking import EXPERIMENT, Tracker, connect, exists, speaking_plainly, tracking_uri
 from experiments.train import train
 from routers.policy import Policy
+from tests.conftest import needs
 
-pytest.importorskip("mlflow", reason="tracking needs the `mlflow` extra")
-
-from experiments.tracking import EXPERIMENT, Tracker, connect, exists, speaking_plainly, tracking_uri
+needs("mlflow", "tracking")
 
 
 def test_a_comparison_is_a_run_with_a_nested_run_for_each_router(

@@ -168,6 +168,8 @@ class Upstream:
             return JSONResponse({"error": {"message": "out of memory"}}, 500)
         if mode == "error-400":
             return JSONResponse({"error": {"message": "temperature is too hot"}}, 400)
+        if mode == "error-401":
+            return JSONResponse({"error": {"message": "no such key"}}, 401)
         if mode == "error-429":
             return JSONResponse({"error": {"message": "slow down"}}, 429, headers={"retry-after": "7"})
         if mode == "malformed":

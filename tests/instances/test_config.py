@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from env.errors import BadInput
-from instances.config import RuntimeConfig, load_config, parse_config
+from instances.config import InstanceConfig, RuntimeConfig, load_config, parse_config
+from instances.providers.base import Completion
 
 GOOD = """
 instances:
@@ -82,3 +83,19 @@ def test_a_missing_file_and_an_empty_one_are_refused(tmp_path: Path) -> None:
         load(tmp_path, "")
     with pytest.raises(BadInput, match="at least 1 item"):
         parse_config({"instances": []})
+
+
+@pytest.mark.parametrize(
+    ("price", "completion", "usd"),
+    [
+        ({"input_usd_per_mtok": 2.0, "output_usd_per_mtok": 10.0}, Completion("4", 1_000, 100, 0.5), 0.003),
+        ({"input_usd_per_mtok": 2.0}, Completion("4", 1_000, 100, 0.5, cost_usd=0.5), 0.5),
+        ({"input_usd_per_mtok": 2.0}, Completion("4", None, None, 0.5), None),
+        ({"request_usd": 0.01, "usd_per_second": 0.1}, Completion("4", None, None, 0.5), 0.06),
+    ],
+)
+def test_the_providers_own_cost_wins_and_else_the_price_table(
+    price: dict[str, float], completion: Completion, usd: float | None
+) -> None:
+    instance = InstanceConfig.model_validate({"name": "a", "provider": "local", "price": price})
+    assert instance.cost_usd(completion) == (None if usd is None else pytest.approx(usd))

