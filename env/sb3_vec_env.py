@@ -39,7 +39,8 @@ class RoutingSB3VecEnv(VecEnv):
 
     Each info holds ``score``, ``cost_usd``, ``latency_s`` (NaN where not recorded), ``refused``, ``step``,
     ``query_id``, ``task``, and SB3's ``terminal_observation`` and ``TimeLimit.truncated``. For episode statistics
-    wrap it in SB3's ``VecMonitor``; leave rewards as they are (``VecNormalize`` would scale them by a discounted return).
+    wrap it in SB3's ``VecMonitor``; leave rewards as they are (``VecNormalize`` would scale them by a discounted
+    return).
 
     Args:
         num_envs: number of sub-environments. Large ones (256 to 1,024) with a rollout buffer of 32,000 steps learn

@@ -57,9 +57,6 @@ class Batch(NamedTuple):
         """Some of the queries, without a copy."""
         return Batch._make(None if column is None else column[which] for column in self)
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
 
 class QueryStream:
     """An endless seeded order of a table's queries, in a world of its own.
@@ -121,15 +118,15 @@ class QueryStream:
 
     def take(self, n: int) -> Batch:
         """The next ``n`` queries. The arrays are the stream's own: not to be written to."""
-        if self._at + n <= len(self._now):
+        if self._at + n <= len(self._now.rows):
             self._at += n
             return self._now.part(slice(self._at - n, self._at))
         parts = []
         while n:
-            if self._at == len(self._now):
+            if self._at == len(self._now.rows):
                 self._now, self._at = self._pass(int(self._now.steps[-1]) + 1, *self._rngs), 0
-            parts.append(self.take(min(n, len(self._now) - self._at)))
-            n -= len(parts[-1])
+            parts.append(self.take(min(n, len(self._now.rows) - self._at)))
+            n -= len(parts[-1].rows)
         columns = zip(*parts, strict=True)
         return Batch._make(None if column[0] is None else np.concatenate(column) for column in columns)
 
