@@ -79,6 +79,11 @@ class RoutingTable:
         return box
 
     @functools.cached_property
+    def allowed(self) -> Bools:
+        """The mask as ``(n, K)`` booleans."""
+        return _frozen(self.mask == 1)
+
+    @functools.cached_property
     def mean_score(self) -> float:
         """Mean recorded score of all cells."""
         return float(np.nanmean(self.score, dtype=np.float64))
@@ -114,12 +119,14 @@ class RoutingTable:
             now: ``m`` moments.
             cost_weight: ``(m,)`` the weights charged.
         """
-        told = now.told.astype(np.float64)
-        told[np.isnan(told) | (now.delay > 0)[:, None]] = self.mean_score
+        rewards = now.told.astype(np.float64)
+        rewards[np.isnan(rewards) | (now.delay > 0)[:, None]] = self.mean_score
         for weight, values in ((cost_weight, now.cost_usd), (self.latency_weight[now.rows], now.latency_s)):
             if weight.any():
-                told -= np.where(weight[:, None] == 0, 0, weight[:, None] * values)
-        return np.where(now.mask, told, self.masked_reward)
+                # A weight of 0 takes nothing, even where nothing was recorded.
+                rewards -= np.where(weight[:, None] == 0, 0, weight[:, None] * values)
+        rewards[~now.mask] = self.masked_reward
+        return rewards
 
     @classmethod
     def of(

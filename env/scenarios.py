@@ -168,6 +168,11 @@ class BoundScenario:
         self.delays = "delayed_feedback" in kinds
 
     @property
+    def events(self) -> tuple[Event, ...]:
+        """What happens."""
+        return self.scenario.events
+
+    @property
     def digest(self) -> bytes:
         """The scenario in bytes, arms and steps as numbers."""
         placed = [(placed.event.to_json(), placed.arm, placed.first, placed.last) for _, placed in self._order]
@@ -192,6 +197,8 @@ class BoundScenario:
                     placed.event.happen(now, placed.when(now.steps), placed.arm, rngs[index])
             if stage == "outcomes":
                 now.told = now.score.copy()
+        for column in (now.score, now.cost_usd, now.latency_s, now.told):
+            column[~now.mask] = np.nan
 
     def _placed(self, event: Event) -> _Placed:
         first = self._step(event, "at", event.at)

@@ -151,14 +151,12 @@ class QueryStream:
             weight = table.layout.cost_weight(seen)
         else:
             seen, weight = None, table.cost_weight[rows]
-        score = table.score[rows]
-        now = Moments(
-            steps, rows, table.mask[rows] == 1, score, table.cost_usd[rows], table.latency_s[rows],
-            told=score, delay=np.zeros(n, dtype=np.int64),
-        )  # fmt: skip
-        self.scenario.unfold(now, event_rngs)
-        for column in (now.score, now.cost_usd, now.latency_s, now.told):
-            column[~now.mask] = np.nan
+        mask, score, cost, latency = (
+            column.take(rows, axis=0) for column in (table.allowed, table.score, table.cost_usd, table.latency_s)
+        )
+        now = Moments(steps, rows, mask, score, cost, latency, told=score, delay=np.zeros(n, dtype=np.int64))
+        if self.scenario.events:
+            self.scenario.unfold(now, event_rngs)
         return Batch(
             steps, rows, now.mask, now.score, now.cost_usd, now.latency_s, now.told, now.delay,
             table.rewards(now, weight), weight, seen,

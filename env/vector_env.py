@@ -122,7 +122,9 @@ class RoutingVectorEnv(VectorEnv[Floats, NDArray[np.integer[Any]], NDArray[Any]]
 
         Returns:
             The next observations, the rewards ``(num_envs,)`` of the answers, all terminated, none truncated, and
-            the infos with ``final_obs`` and ``final_info`` of the queries answered.
+            the infos with ``final_obs`` and ``final_info`` of the queries answered. An episode of one step ends
+            with what it began with, so ``final_obs`` is the very array that was handed out before: whoever writes
+            to observations in place finds it written to.
 
         Raises:
             ResetNeeded: not reset yet.
@@ -155,9 +157,8 @@ class RoutingVectorEnv(VectorEnv[Floats, NDArray[np.integer[Any]], NDArray[Any]]
 
     def _ask(self) -> tuple[Floats, dict[str, Any]]:
         self._asked, self._propensities = self._stream.take(self.num_envs), None
-        # Kept for `final_obs`, when nobody needs it here any more: a copy is cheaper than to look the rows up again.
         self._shown = self.table.observe(self._asked.rows, self._asked.seen)
-        return self._shown.copy(), self._question(self._asked)
+        return self._shown, self._question(self._asked)
 
     def _question(self, batch: Batch) -> dict[str, Any]:
         names = {"query_id": self.table.query_ids.take(batch.rows), "task": self.table.tasks.take(batch.rows)}
