@@ -28,21 +28,46 @@ class Price:
         output_usd_per_mtok: dollars per million generated tokens.
         usd_per_second: dollars per second of compute, for models that one hosts oneself.
         request_usd: dollars per request.
+        cached_input_usd_per_mtok: dollars per million prompt tokens read from the provider's cache; ``None`` for as
+            much as other prompt tokens.
+        reasoning_usd_per_mtok: dollars per million tokens of reasoning; ``None`` for as much as other output.
     """
 
     input_usd_per_mtok: float = 0.0
     output_usd_per_mtok: float = 0.0
     usd_per_second: float = 0.0
     request_usd: float = 0.0
+    cached_input_usd_per_mtok: float | None = None
+    reasoning_usd_per_mtok: float | None = None
 
-    def cost(self, input_tokens: float, output_tokens: float, seconds: float = 0.0) -> float:
+    def cost(
+        self,
+        input_tokens: float,
+        output_tokens: float,
+        seconds: float = 0.0,
+        cached_tokens: float = 0.0,
+        reasoning_tokens: float = 0.0,
+    ) -> float:
         """Dollars for one call.
+
+        Args:
+            input_tokens: all prompt tokens, cached ones included.
+            output_tokens: all generated tokens, those of reasoning included (as OpenAI's ``usage`` counts them).
+            seconds: of compute.
+            cached_tokens: how many of the prompt tokens were read from the provider's cache.
+            reasoning_tokens: how many of the generated tokens were reasoning.
 
         Example:
             >>> Price(input_usd_per_mtok=2.0, output_usd_per_mtok=8.0).cost(1_000, 250)
             0.004
+            >>> Price(2.0, 8.0, cached_input_usd_per_mtok=0.5).cost(1_000, 250, cached_tokens=800)
+            0.0028
         """
         tokens = input_tokens * self.input_usd_per_mtok + output_tokens * self.output_usd_per_mtok
+        if self.cached_input_usd_per_mtok is not None:
+            tokens += cached_tokens * (self.cached_input_usd_per_mtok - self.input_usd_per_mtok)
+        if self.reasoning_usd_per_mtok is not None:
+            tokens += reasoning_tokens * (self.reasoning_usd_per_mtok - self.output_usd_per_mtok)
         return tokens / _TOKENS_PER_PRICE + seconds * self.usd_per_second + self.request_usd
 
 
@@ -75,7 +100,8 @@ class Arm:
         if self.tier is not None:
             fields["tier"] = self.tier.value
         if self.price is not None:
-            fields["price"] = asdict(self.price)
+            # Rates that are not set are left out, so that policies saved before there were such rates stay the same.
+            fields["price"] = {name: value for name, value in asdict(self.price).items() if value is not None}
         fields["model_types"] = list(self.model_types)
         if self.context_window is not None:
             fields["context_window"] = self.context_window
