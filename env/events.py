@@ -373,6 +373,6 @@ class PoisonedFeedback(_OfOneArm):
 
 def _check(event: Event, name: str, low: float, high: float) -> None:
     value = getattr(event, name)
-    if not low <= value <= high or not np.isfinite(value):
-        top = "" if high == np.inf else f" to {high:g}"
-        raise BadInput(f"{event.kind}: {name} is {low:g}{top or ' or more'}, got {value:g}")
+    allowed = f"{low:g} or more" if high == np.inf else f"{low:g} to {high:g}"
+    if not isinstance(value, int | float) or not low <= value <= high or not np.isfinite(value):
+        raise BadInput(f"{event.kind}: {name} is {allowed}, got {value!r}")

@@ -151,9 +151,8 @@ class QueryStream:
             weight = table.layout.cost_weight(seen)
         else:
             seen, weight = None, table.cost_weight[rows]
-        mask, score, cost, latency = (
-            column.take(rows, axis=0) for column in (table.allowed, table.score, table.cost_usd, table.latency_s)
-        )
+        score, cost, latency = (c.take(rows, axis=0) for c in (table.score, table.cost_usd, table.latency_s))
+        mask = table.allowed.take(rows, axis=0)
         now = Moments(steps, rows, mask, score, cost, latency, told=score, delay=np.zeros(n, dtype=np.int64))
         if self.scenario.events:
             self.scenario.unfold(now, event_rngs)
