@@ -19,16 +19,18 @@ _OUTCOMES = ("score", "cost_usd", "latency_s")
 
 
 def check_trace_env(env: gym.Env[Any, Any], *, steps: int = 100, seed: int = 0) -> None:
-    """Check one-step routing environments, wrapped or not.
+    """Check a routing environment, wrapped or not.
 
-    Beyond Gymnasium's ``check_env``: every step terminates and none truncates; observations and masks are memory of
-    their own; masks leave an arm, and a masked arm is refused without an outcome; outcomes are in range; nothing in
-    the infos could hold what other arms would have brought; the queries do not depend on the arms chosen; a seed
-    rewinds the stream, and its hash.
+    Beyond Gymnasium's ``check_env``: every step of a bandit terminates, and no step of any environment truncates;
+    observations and masks are memory of their own; masks leave an arm, and a masked arm is refused without an
+    outcome; outcomes are in range; nothing in the infos could hold what other arms would have brought; the queries
+    do not depend on the arms chosen; a seed rewinds the stream, and its hash.
 
     Args:
-        env: the environment. Gymnasium's part compares infos and takes NaN for a difference, so of the full
-            view only a table without gaps passes.
+        env: the environment, a bandit unless it has an attribute ``one_step`` that is False. Then an episode ends
+            after ``window`` queries at the latest, if it has that attribute, and its infos tell of the query now
+            asked beside the outcome of the last one. Gymnasium's part compares infos and takes NaN for a
+            difference, so of the full view only a table without gaps passes.
         steps: queries to answer.
         seed: of the stream and of the arms tried.
 
@@ -46,9 +48,12 @@ def check_trace_env(env: gym.Env[Any, Any], *, steps: int = 100, seed: int = 0) 
     space, n_arms = env.observation_space, _arms(env.action_space)
     _require(isinstance(space, Box) and space.dtype == np.float32, f"observations are float32 boxes, not {space}")
     rng = np.random.default_rng(seed)
-    first = [_visit(env, n_arms, rng, seed if step == 0 else None) for step in range(steps)]
-    again = [_visit(env, n_arms, rng, seed if step == 0 else None) for step in range(steps)]
-    for step, (one, other) in enumerate(zip(first, again, strict=True)):
+    if _one_step(env):
+        first = [_visit(env, n_arms, rng, seed if step == 0 else None) for step in range(steps)]
+        again = [_visit(env, n_arms, rng, seed if step == 0 else None) for step in range(steps)]
+    else:
+        first, again = _episode(env, n_arms, rng, seed, steps), _episode(env, n_arms, rng, seed, steps)
+    for step, (one, other) in enumerate(zip(first, again, strict=_one_step(env))):
         _require(_same(one, other), f"step {step}: the query differs after a rewind to seed {seed} with other arms")
     _check_hash(env, seed)
 
@@ -85,6 +90,9 @@ def check_vector_env(
     _require(envs.single_action_space == alone.action_space, "the action spaces differ")
     _require(envs.observation_space == batch_space(alone.observation_space, envs.num_envs), "observations not batched")
     _require(envs.action_space == batch_space(alone.action_space, envs.num_envs), "actions not batched")
+    if not _one_step(alone):
+        _check_side_by_side(envs, n_arms, steps)
+        return
     rng = np.random.default_rng(0)
     shown, infos = envs.reset(seed=0)
     observation, info = alone.reset(seed=0)
@@ -92,9 +100,7 @@ def check_vector_env(
         arms = rng.integers(n_arms, size=envs.num_envs)
         following, rewards, terminations, truncations, next_infos = envs.step(arms)
         _require(bool(terminations.all()), f"step {step}: every answer terminates")
-        _require(not truncations.any(), f"step {step}: no answer truncates")
-        _require(terminations.dtype == truncations.dtype == np.bool_, "terminations and truncations are booleans")
-        _require(rewards.shape == (envs.num_envs,), f"rewards are ({envs.num_envs},), got {rewards.shape}")
+        _check_arrays(envs, step, rewards, terminations, truncations)
         for key in ("final_obs", "final_info"):
             there = key in next_infos and bool(np.all(next_infos[f"_{key}"]))
             _require(there, f"step {step}: every sub-environment has its {key}")
@@ -111,6 +117,64 @@ def check_vector_env(
         shown, infos = following, next_infos
 
 
+def _check_side_by_side(envs: VectorEnv[Any, Any, Any], n_arms: int, steps: int) -> None:
+    """Sub-environment ``i`` of a vector of episodes is the single one with seed + ``i``, reset as soon as it ends."""
+    singles = [_single_of(envs) for _ in range(envs.num_envs)]
+    rng = np.random.default_rng(0)
+    shown, infos = envs.reset(seed=0)
+    here = [alone.reset(seed=index) for index, alone in enumerate(singles)]
+    for step in range(max(steps, 2 * int(getattr(singles[0].unwrapped, "window", 0)))):
+        for index, (observation, info) in enumerate(here):
+            where = f"step {step}, sub-environment {index}"
+            _require(_same(shown[index], observation), f"{where}: the observation differs from the single one's")
+            _require(_same(_at(infos, index, info), info), f"{where}: the info differs from the single one's")
+        arms = rng.integers(n_arms, size=envs.num_envs)
+        shown, rewards, terminations, truncations, infos = envs.step(arms)
+        _check_arrays(envs, step, rewards, terminations, truncations)
+        for index, (alone, arm) in enumerate(zip(singles, arms, strict=True)):
+            where = f"step {step}, sub-environment {index}"
+            observation, reward, terminated, _, info = alone.step(int(arm))
+            _require(float(rewards[index]) == reward, f"{where}: reward {rewards[index]}, single {reward}")
+            _require(bool(terminations[index]) == terminated, f"{where}: terminated {terminations[index]}")
+            if terminated:
+                _require(_same(infos["final_obs"][index], observation), f"{where}: final_obs differs")
+                final = _at(infos["final_info"], index, info)
+                _require(_same(final, info), f"{where}: final_info differs: {final}, single {info}")
+                observation, info = alone.reset()
+            here[index] = observation, info
+
+
+def _check_arrays(envs: VectorEnv[Any, Any, Any], step: int, rewards: Any, terminations: Any, truncations: Any) -> None:
+    _require(not truncations.any(), f"step {step}: no answer truncates")
+    _require(terminations.dtype == truncations.dtype == np.bool_, "terminations and truncations are booleans")
+    _require(rewards.shape == (envs.num_envs,), f"rewards are ({envs.num_envs},), got {rewards.shape}")
+
+
+def _one_step(env: gym.Env[Any, Any]) -> bool:
+    return bool(getattr(env.unwrapped, "one_step", True))
+
+
+def _episode(env: gym.Env[Any, Any], n_arms: int, rng: np.random.Generator, seed: int, steps: int) -> list[Any]:
+    """Play the first episode, ``steps`` at least, and check all that can be seen of it; returns the queries asked."""
+    shown, asked = env.reset(seed=seed)
+    window = int(getattr(env.unwrapped, "window", steps))
+    queries = [asked.get("query_id")]
+    for step in range(max(window, steps)):
+        mask, arm = _mask(env, asked, n_arms), int(rng.integers(n_arms))
+        following, reward, terminated, truncated, info = env.step(arm)
+        _require(isinstance(terminated, bool), "`terminated` is a Python bool")
+        _require(truncated is False, "nothing is cut short: an episode ends with its window, by `terminated`")
+        _check_step(env, following, reward, info, refused=not mask[arm])
+        _require(shown.base is None, "the observation is a view of other memory")
+        shown[:], mask[:] = -1, 0
+        if terminated:
+            return queries
+        _require(step < window - 1, f"the episode goes on beyond its window of {window} queries")
+        queries.append(info.get("query_id"))
+        shown, asked = following, info
+    return queries
+
+
 def _visit(env: gym.Env[Any, Any], n_arms: int, rng: np.random.Generator, seed: int | None) -> tuple[Any, ...]:
     """Answer one query and check all that can be seen of it; returns what no arm may influence."""
     observation, asked = env.reset(seed=seed)
@@ -120,20 +184,24 @@ def _visit(env: gym.Env[Any, Any], n_arms: int, rng: np.random.Generator, seed: 
     answer, reward, terminated, truncated, info = env.step(arm)
     _require(terminated is True, "one query is one step: terminated must be True")
     _require(truncated is False, "nothing is cut short: a truncated step would make learners bootstrap")
-    _require(isinstance(reward, float) and np.isfinite(reward), f"the reward is a finite Python float, not {reward!r}")
-    for name, array in (("reset", observation), ("step", answer)):
-        _require(array.base is None, f"the observation of {name} is a view of other memory")
-    _check_outcome(info, refused=not mask[arm])
+    _require(observation.base is None, "the observation of reset is a view of other memory")
+    _check_step(env, answer, reward, info, refused=not mask[arm])
     _require(_same(answer, kept[0]), "the observation after the step must not show another query")
+    # Whoever writes to what was handed out must not change what comes later.
+    observation[:], mask[:], answer[:] = -1, 0, -1
+    return kept
+
+
+def _check_step(env: gym.Env[Any, Any], observation: Any, reward: Any, info: Mapping[str, Any], refused: bool) -> None:
+    _require(isinstance(reward, float) and np.isfinite(reward), f"the reward is a finite Python float, not {reward!r}")
+    _require(observation.base is None, "the observation of step is a view of other memory")
+    _check_outcome(info, refused=refused)
     if getattr(env.unwrapped, "view", "bandit") == "bandit":
         for name, value in _leaves(info):
             _require(
                 name == "action_mask" or value is None or isinstance(value, str | bool | int | float),
                 f"info[{name!r}] is {type(value).__name__}: it could tell what other arms would have brought",
             )
-    # Whoever writes to what was handed out must not change what comes later.
-    observation[:], mask[:], answer[:] = -1, 0, -1
-    return kept
 
 
 def _mask(env: gym.Env[Any, Any], info: Mapping[str, Any], n_arms: int) -> NDArray[np.int8]:
