@@ -24,6 +24,7 @@ import numpy as np
 from env.errors import MissingExtra, PointsmanError
 from env.files import write_json
 from env.trace import Trace
+from env.uris import shown_uri, without_secrets
 from experiments.compare import Entry, Report
 from experiments.report import json_rows
 from routers.policy import Policy
@@ -108,7 +109,9 @@ def speaking_plainly() -> Iterator[None]:
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in ("mlflow", "sqlalchemy", "requests"):
             raise
-        raise PointsmanError(f"MLflow at {tracking_uri()}: {str(error).strip().splitlines()[0]}") from error
+        where = tracking_uri()
+        problem = without_secrets(str(error).strip().splitlines()[0], where)
+        raise PointsmanError(f"MLflow at {shown_uri(where)}: {problem}") from error
 
 
 class Tracker:

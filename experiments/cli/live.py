@@ -77,6 +77,7 @@ def serve(
     """Serve real models behind the learned policy, over the OpenAI API."""
     from experiments.serve import Server, choose_policy, installed_only
     from instances.config import load_config
+    from instances.gateway.app import exposure
 
     shown, settings = Output(json), load_config(config)
     settings, notes = installed_only(settings) if config is None else (settings, ())
@@ -103,6 +104,8 @@ def serve(
     shown.say(f"policy   {facts['router']} {facts['policy']}, {facts['policy_from']}")
     shown.say(f"dial     {facts['dial']:g}, {facts['exploration']:.0%} of the requests explore")
     shown.say(f"record   {facts['store']}")
+    if (warning := exposure(server.host)) is not None:
+        shown.say(f"warning: {warning}")
     shown.say(f"{facts['url'].removesuffix('/v1')}/readyz answers 200 when the models have started; Ctrl-C stops")
     shown.result(facts)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,14 @@ async def test_the_key_comes_from_the_environment_and_goes_nowhere_else(
         await provider.complete(HELLO)
     await provider.close()
     assert "sk-secret" not in str(failed.value)
+
+
+async def test_a_password_in_the_endpoints_address_is_in_no_error() -> None:
+    provider = await connected(SimpleNamespace(url="http://me:s3cret@[bad/v1"), "ok")
+    with pytest.raises(ProviderError, match=r"unreachable: .*\*\*\*@\[bad") as failed:
+        await provider.complete(HELLO)
+    await provider.close()
+    assert "s3cret" not in str(failed.value)
 
 
 def replay(recorded_file: Path, **settings: Any) -> ReplayProvider:
