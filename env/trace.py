@@ -57,6 +57,7 @@ class Trace:
         query_columns: optional columns with one value a query: ``split``, ``timestamp``, ``prompt_hash``...
         cell_columns: optional columns with one value a cell, e.g. ``propensity``, ``response``, ``logprob``.
         skipped_attempts: rows of later attempts (retries, fallbacks) left out of the dense arrays.
+        unread: columns of the file that are no part of a trace.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Trace:
     query_columns: Mapping[str, Objects] = field(default_factory=dict)
     cell_columns: Mapping[str, Objects] = field(default_factory=dict)
     skipped_attempts: int = 0
+    unread: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.query_ids)
