@@ -91,7 +91,8 @@ class ReplayProvider(Provider):
         )
 
     def _number(self, column: Floats, row: int) -> float | None:
-        value = float(column[row, self._column])
+        # By way of its shortest decimal: the float32 nearest to 0.000123 is 0.0001230000052601099.
+        value = float(str(column[row, self._column]))
         return None if math.isnan(value) else value
 
     def _cell(self, name: str, row: int) -> Any:

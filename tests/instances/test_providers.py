@@ -124,6 +124,13 @@ async def test_a_replay_answers_with_what_was_recorded(recorded_file: Path) -> N
     assert completion.logprob == -0.5
 
 
+async def test_a_replay_gives_the_recorded_numbers_not_their_nearest_float32(tmp_path: Path) -> None:
+    numbers = {"cost_usd": 0.000123, "latency_s": 0.0017, "ttft_s": 0.0011, "logprob": -0.3}
+    row = {"query_id": "q", "prompt": "What is 2 + 2?", "model": "small", "response": "4", **numbers}
+    completion = await replay(write_table(table_of([row]), tmp_path / "trace.parquet")).complete(HELLO)
+    assert {name: getattr(completion, name) for name in numbers} == numbers
+
+
 async def test_a_replay_takes_the_recorded_time_divided_by_its_speed(tmp_path: Path) -> None:
     row = {"query_id": "q", "prompt": "What is 2 + 2?", "model": "small", "latency_s": 2.0, "cost_usd": 0.0}
     file = write_table(table_of([{**row, "response": "It is 4"}]), tmp_path / "slow.parquet")
