@@ -34,7 +34,10 @@ class ReplayProvider(Provider):
         """
         self._name = settings.name
         self._speed = settings.speed
-        self._trace, self._rows = _indexed(settings.trace or "")
+        try:
+            self._trace, self._rows = _indexed(settings.trace or "")
+        except BadInput as error:
+            raise BadInput(f"instance `{settings.name}`: trace {error}") from None
         arm = settings.upstream_model
         if arm not in self._trace.arms:
             raise BadInput(

@@ -35,7 +35,7 @@ def test_a_replay_needs_its_trace_and_its_model(file: Path, trace: Trace, capsys
     file.write_text(text)
     assert main(["config", "check", str(file)]) == 2
     complaint = capsys.readouterr().err
-    assert "recorded.parquet" in complaint and complaint.count("\n") == 1
+    assert complaint.startswith("error: instance `small`: trace recorded.parquet: ") and complaint.count("\n") == 1
     save_trace(trace, file.parent / "recorded.parquet")
     assert main(["config", "check", str(file), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"valid": True, "instances": ["small"]}
