@@ -73,7 +73,7 @@ def connect(uri: str | None = None) -> MlflowClient:
         with _ctrl_c_waits():
             from mlflow import MlflowClient
     except ImportError as error:
-        raise MissingExtra("tracking and the registry", "mlflow") from error
+        raise MissingExtra("a record or registry in MLflow", "mlflow") from error
     # The first connection creates tables, and says so line by line. MLflow sets its own level when imported.
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
