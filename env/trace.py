@@ -201,8 +201,8 @@ class Trace:
         """Split by normalised prompt, never by row.
 
         A ``split`` column is obeyed: its test part stays, and the seed only re-divides the rest into training
-        and validation (unless a validation part is given too). Training prompts that also stand in the test
-        part are left out.
+        and validation; where a validation part is given too, the seed has nothing left to divide. Training
+        prompts that also stand in the test part are left out.
 
         Args:
             seed: salts the split.
@@ -230,6 +230,12 @@ class Trace:
             if not len(index):
                 raise BadInput(f"trace {self.name}: no {name} prompts after the split; it needs more prompts")
         return split
+
+    @property
+    def given_parts(self) -> frozenset[str]:
+        """Which of ``train``, ``validation`` and ``test`` a ``split`` column names; empty where there is none."""
+        names = self.query_columns.get("split", ())
+        return frozenset(_SPLIT_NAMES[name] for name in names if name in _SPLIT_NAMES)
 
     def _given_parts(
         self, given: Objects, groups: Ints, rng: np.random.Generator, fractions: tuple[float, float, float]
