@@ -184,7 +184,7 @@ class RuntimeConfig(_Settings):
     """SQLite only. ``NORMAL`` survives a killed process, ``FULL`` a power cut too."""
     store_prompts: Literal["full", "hashed", "none"] = "full"
     """``full``: prompts and answers. ``hashed``: a keyed hash of the prompt only. ``none``: neither; the
-    features that the policy saw are always kept."""
+    features that the policy saw are always kept, and the text of an error only with ``full``."""
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8321
     max_connections: Annotated[int, Field(ge=1)] = 512
