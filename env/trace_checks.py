@@ -50,8 +50,8 @@ class TableChecker:
                         f"`pointsman trace import FILE --map {name}={column} --out TRACE` renames it"
                     )
                 raise BadInput(
-                    f"{self.where}: row 0 (header): column `{column}` is missing; a trace has {', '.join(required)} "
-                    "(values may be null), and `pointsman trace import --map` renames columns"
+                    f"{self.where}: row 0 (header): column `{column}` is missing; a trace has {', '.join(required)}; "
+                    "`pointsman trace import FILE --out TRACE` adds what may be null, `--map OLD=NEW` renames"
                 )
         for column in names:
             if names.count(column) > 1:
