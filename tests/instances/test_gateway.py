@@ -155,6 +155,18 @@ async def test_the_bound_policy_answers_to_its_version_and_no_other_does(gateway
         assert name in refused.value.message
 
 
+async def test_a_policy_that_learns_keeps_answering_to_its_version(open_gateway: OpenGateway) -> None:
+    async with open_gateway(router="linucb", router_settings={}) as gateway:
+        router = gateway.runtime.router("text")
+        name = f"pointsman/{router.policy_version}"
+        completion = await gateway.client.chat.completions.create(model=name, messages=MESSAGES)
+        given = {"request_id": completion.id, "score": 1.0}
+        assert (await post(gateway, "/v1/feedback", given))[0] == 200
+        await settled(lambda: f"pointsman/{router.policy_version}" == f"{name}+1")
+        await gateway.client.chat.completions.create(model=name, messages=MESSAGES)
+        assert name in [model.id async for model in gateway.client.models.list()]
+
+
 async def test_an_instance_name_pins_it(gateway: Any) -> None:
     completion = await gateway.client.chat.completions.create(model="large", messages=MESSAGES)
     assert (completion.model, completion.choices[0].message.content) == ("large", "four")
