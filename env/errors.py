@@ -26,10 +26,19 @@ class BadInput(PointsmanError):
 
 
 class MissingExtra(PointsmanError):
-    """An optional part of Pointsman is not installed; the message holds the line that installs it."""
+    """Optional parts of Pointsman are not installed; the message holds the line that installs them.
 
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs the `{extra}` extra: pip install 'pointsman[{extra}]'")
+    Example:
+        >>> raise MissingExtra("the demo", "train", "local")
+        Traceback (most recent call last):
+        ...
+        env.errors.MissingExtra: the demo needs the extras `train`, `local`: pip install 'pointsman[train,local]'
+    """
+
+    def __init__(self, what: str, *extras: str) -> None:
+        quoted = ", ".join(f"`{extra}`" for extra in extras)
+        names = f"the {quoted} extra" if len(extras) == 1 else f"the extras {quoted}"
+        super().__init__(f"{what} needs {names}: pip install 'pointsman[{','.join(extras)}]'")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -57,6 +57,7 @@ class Trace:
         query_columns: optional columns with one value a query: ``split``, ``timestamp``, ``prompt_hash``...
         cell_columns: optional columns with one value a cell, e.g. ``propensity``, ``response``, ``logprob``.
         skipped_attempts: rows of later attempts (retries, fallbacks) left out of the dense arrays.
+        unread: columns of the file that are no part of a trace.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Trace:
     query_columns: Mapping[str, Objects] = field(default_factory=dict)
     cell_columns: Mapping[str, Objects] = field(default_factory=dict)
     skipped_attempts: int = 0
+    unread: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.query_ids)
@@ -199,8 +201,8 @@ class Trace:
         """Split by normalised prompt, never by row.
 
         A ``split`` column is obeyed: its test part stays, and the seed only re-divides the rest into training
-        and validation (unless a validation part is given too). Training prompts that also stand in the test
-        part are left out.
+        and validation; where a validation part is given too, the seed has nothing left to divide. Training
+        prompts that also stand in the test part are left out.
 
         Args:
             seed: salts the split.
@@ -228,6 +230,12 @@ class Trace:
             if not len(index):
                 raise BadInput(f"trace {self.name}: no {name} prompts after the split; it needs more prompts")
         return split
+
+    @property
+    def given_parts(self) -> frozenset[str]:
+        """Which of ``train``, ``validation`` and ``test`` a ``split`` column names; empty where there is none."""
+        names = self.query_columns.get("split", ())
+        return frozenset(_SPLIT_NAMES[name] for name in names if name in _SPLIT_NAMES)
 
     def _given_parts(
         self, given: Objects, groups: Ints, rng: np.random.Generator, fractions: tuple[float, float, float]

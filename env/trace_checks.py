@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import numpy as np
@@ -33,14 +34,24 @@ class TableChecker:
         """True where the table has the column."""
         return column in self.table.column_names
 
-    def columns(self, required: tuple[str, ...]) -> None:
-        """Each required column is there, and none twice."""
+    def columns(self, required: tuple[str, ...], likely: Mapping[str, str]) -> None:
+        """Each required column is there, and none twice.
+
+        Args:
+            required: names.
+            likely: unknown columns of the table, with the missing one that each was probably meant to be.
+        """
         names = self.table.column_names
         for column in required:
             if column not in names:
+                for name in (name for name, meant in likely.items() if meant == column):
+                    raise BadInput(
+                        f"{self.where}: row 0 (header): column `{column}` is missing; is it `{name}`? "
+                        f"`pointsman trace import FILE --map {name}={column} --out TRACE` renames it"
+                    )
                 raise BadInput(
-                    f"{self.where}: row 0 (header): column `{column}` is missing; a trace has {', '.join(required)} "
-                    "(values may be null), and `pointsman trace import --map` renames columns"
+                    f"{self.where}: row 0 (header): column `{column}` is missing; a trace has {', '.join(required)}; "
+                    "`pointsman trace import FILE --out TRACE` adds what may be null, `--map OLD=NEW` renames"
                 )
         for column in names:
             if names.count(column) > 1:
@@ -107,14 +118,22 @@ class TableChecker:
             ids = f"query_id {self.table['query_id'][row]}, model {self.table['model'][row]}"
             self.fail(row, "query_id, model", f"a second row for {ids}; number repeats in column `attempt`")
 
-    def one_prompt_per_query(self, prompts: pa.ChunkedArray, query: Ints, first: Ints) -> None:
-        """All rows of a query hold the same prompt; ``first`` is the first row of each query."""
-        codes = prompts.unify_dictionaries().combine_chunks().indices
+    def one_per_query(self, column: str, query: Ints, first: Ints) -> None:
+        """All rows of a query hold the same value; ``first`` is the first row of each query."""
+        try:
+            codes = _encoded(self.table[column]).unify_dictionaries().combine_chunks().indices
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            self.fail(0, column, f"{_shown(self.table[column][0])} is not one text or number")
         code = pc.fill_null(codes, -1).to_numpy(zero_copy_only=False)
         other = np.flatnonzero(code != code[first][query])
         if len(other):
             row = int(other[0])
-            self.fail(row, "prompt", f"differs from an earlier prompt of query_id {self.table['query_id'][row]}")
+            self.fail(row, column, f"differs from an earlier {column} of query_id {self.table['query_id'][row]}")
+
+    def replace(self, column: str, numbers: NDArray[np.float64]) -> None:
+        """Put the numbers that were read in the place of a column's values; NaN becomes null."""
+        at = self.table.column_names.index(column)
+        self.table = self.table.set_column(at, column, pa.array(numbers, mask=np.isnan(numbers)))
 
     def features(self, rows: Ints) -> tuple[Floats | None, str | None]:
         """Features ``(n, d)`` of some rows, and the fingerprint of the featuriser that made them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,17 +10,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.json
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from env.contexts import Floats, Ints, Objects
-from env.errors import BadInput
 from env.files import whole_file
 from env.trace import Trace
 from env.trace_checks import TableChecker
+from env.trace_formats import read_table
 
 REQUIRED = (
     "query_id", "task", "prompt", "model", "score", "input_tokens", "output_tokens", "cost_usd", "latency_s",
@@ -31,6 +29,11 @@ OPTIONAL_PER_QUERY = (
 OPTIONAL_PER_CELL = (
     "propensity", "available", "queue_wait_s", "ttft_s", "feedback_source", "error", "response", "logprob", "imputed",
 )  # fmt: skip
+KNOWN = (*REQUIRED, *OPTIONAL_PER_QUERY, *OPTIONAL_PER_CELL, "attempt", "features", "featuriser")
+"""Every column that is read."""
+# How alike (difflib's ratio) a name must be to one of these to be taken for it. Fewer columns are meant by chance to be
+# among those that every trace has.
+_ALIKE = {True: 0.6, False: 0.75}
 _COUNTED = (np.inf, "it must be finite and 0 or more, null where not recorded")
 # The numbers of a row: the highest that is possible, and the rule as an error states it.
 _RULES = {
@@ -40,17 +43,14 @@ _RULES = {
     "cost_usd": _COUNTED,
     "latency_s": _COUNTED,
 }
-# Read as text, whatever they look like, from files that do not say what is text.
-_TEXTS = (
-    "query_id", "task", "prompt", "model", "split", "prompt_hash", "agent", "node", "parent", "policy_version",
-    "featuriser", "feedback_source", "error", "response",
-)  # fmt: skip
-# Repeated texts, which Parquet stores once and need not be unpacked to be compared.
-_REPEATED = ["query_id", "task", "prompt", "model"]
+_NUMBERS_TOO = {
+    "propensity": (float(np.nextafter(0, 1)), 1.0, "the chosen arm's probability is in (0, 1]"),
+    "dial": (0.0, 1.0, "the dial runs from 0 (cheapest) to 1 (best)"),
+    **{name: (0.0, *_COUNTED) for name in ("cost_weight", "latency_weight", "queue_wait_s", "ttft_s")},
+}
+# One value a query: where its rows differ, none of them is right. (Times differ from call to call.)
+_ONE_PER_QUERY = ("prompt", "task", "split", "prompt_hash", "dial", "cost_weight", "latency_weight")
 _ARMS_KEY = b"pointsman.arms"
-# No row may be larger than this, so it is far more than the longest prompt.
-_BLOCK_BYTES = 64 << 20
-_PICKLES = (".pkl", ".pickle", ".joblib")
 
 
 def load_trace(source: str | Path) -> Trace:
@@ -81,56 +81,6 @@ def bundled_path() -> Path:
     return Path(__file__).parent / "data" / "bundled.parquet"
 
 
-def read_table(path: Path) -> pa.Table:
-    """The raw table of a Parquet, CSV or JSONL file.
-
-    Raises:
-        BadInput: no such file, empty, unreadable, or a pickle (which could run code when loaded).
-    """
-    suffix = path.suffix.lower()
-    if suffix in _PICKLES:
-        raise BadInput(
-            f"{path}: pickles can run code and are never loaded; convert it once: "
-            f"python -c \"import pandas as pd; pd.read_pickle('{path.name}').to_parquet('{path.stem}.parquet')\""
-        )
-    if not path.is_file():
-        raise BadInput(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise BadInput(f"{path}: the file is empty")
-    readers = {".parquet": _read_parquet, ".csv": _read_csv, ".jsonl": _read_jsonl}
-    if suffix not in readers:
-        raise BadInput(f"{path}: unknown kind of file `{path.suffix}`; a trace is .parquet, .csv or .jsonl")
-    try:
-        return readers[suffix](path)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise BadInput(f"{path}: not a readable {suffix[1:]} file: {str(error).splitlines()[0]}") from error
-
-
-def _read_parquet(path: Path) -> pa.Table:
-    return pq.read_table(path, read_dictionary=_REPEATED, partitioning=None)
-
-
-def _read_csv(path: Path) -> pa.Table:
-    # Text stays text: the query 007 is not the query 7, and a prompt may be a number.
-    table = pyarrow.csv.read_csv(
-        path,
-        read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES),
-        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-        convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(_TEXTS, pa.string())),
-    )
-    for column in {*_TEXTS} & {*table.column_names}:
-        if table.column_names.count(column) == 1:
-            # CSV cannot tell an empty text from none.
-            empty = pc.equal(table[column], "")
-            text = pc.if_else(empty, pa.scalar(None, pa.string()), table[column])
-            table = table.set_column(table.column_names.index(column), column, text)
-    return table
-
-
-def _read_jsonl(path: Path) -> pa.Table:
-    return pyarrow.json.read_json(path, read_options=pyarrow.json.ReadOptions(block_size=_BLOCK_BYTES))
-
-
 def from_rows(rows: Iterable[Mapping[str, Any]], name: str = "trace") -> Trace:
     """A trace from long rows (dictionaries), checked like a file; missing columns count as not recorded.
 
@@ -151,17 +101,22 @@ def table_of(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
 def from_table(table: pa.Table, name: str, where: str) -> Trace:
     """Check a long table and make it dense; ``where`` names it in errors."""
     check = TableChecker(table, where)
-    check.columns(REQUIRED)
+    unread = tuple(column for column in table.column_names if column not in KNOWN)
+    check.columns(REQUIRED, likely_meant(unread, table.column_names))
     query_ids, models = check.key("query_id"), check.key("model")
     prompts = check.text("prompt", "; a chat becomes one by `pointsman.render(messages)`")
+    tasks = check.text("task", "; a task is a label")
     values = {column: check.number(column, 0, *_RULES[column]) for column in _RULES}
-    if check.has("propensity"):
-        least = float(np.nextafter(0, 1))
-        check.number("propensity", least, 1, "the chosen arm's probability is in (0, 1]")
+    for column, rule in _NUMBERS_TOO.items():
+        if check.has(column):
+            check.replace(column, check.number(column, *rule))
+    table = check.table
     attempts = check.attempts()
     query, _, first = _codes(query_ids)
     check.unique(query, _codes(models)[0], attempts)
-    check.one_prompt_per_query(prompts, query, first)
+    for column in _ONE_PER_QUERY:
+        if check.has(column):
+            check.one_per_query(column, query, first)
     keep = np.flatnonzero(attempts == 0)
     kept = pa.array(keep)
     query, ids, first = _codes(query_ids.take(kept))
@@ -190,7 +145,7 @@ def from_table(table: pa.Table, name: str, where: str) -> Trace:
         name=name,
         query_ids=ids,
         prompts=texts,
-        tasks=per_query(check.text("task", "; a task is a label")),
+        tasks=per_query(tasks),
         arms=tuple(arms),
         score=dense(values["score"]),
         cost_usd=dense(values["cost_usd"]),
@@ -202,7 +157,30 @@ def from_table(table: pa.Table, name: str, where: str) -> Trace:
         query_columns={c: per_query(table[c]) for c in OPTIONAL_PER_QUERY if check.has(c)},
         cell_columns={c: per_cell(c) for c in OPTIONAL_PER_CELL if check.has(c)},
         skipped_attempts=len(attempts) - len(keep),
+        unread=unread,
     )
+
+
+def likely_meant(unread: Iterable[str], present: Iterable[str]) -> dict[str, str]:
+    """Columns that are not read, with the absent column that each was probably meant to be.
+
+    Args:
+        unread: names of columns that are no part of a trace.
+        present: names that the table has.
+
+    Example:
+        >>> likely_meant(["cost", "colour"], ["query_id", "prompt", "model", "score"])
+        {'cost': 'cost_usd'}
+    """
+    taken, meant = set(present), {}
+    for name in unread:
+        for required in (True, False):
+            absent = [known for known in KNOWN if known not in taken and (known in REQUIRED) == required]
+            close = difflib.get_close_matches(name.lower(), absent, n=1, cutoff=_ALIKE[required])
+            if close:
+                meant[name] = close[0]
+                break
+    return meant
 
 
 def _codes(column: pa.ChunkedArray, before: Sequence[str] = ()) -> tuple[Ints, Objects, Ints]:

@@ -16,13 +16,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from env.contexts import known
 from env.errors import BadInput
 from env.features import Featuriser, default_featuriser
 from env.trace import Trace
 from experiments.baselines import BEST_SINGLE, CHEAPEST, ORACLE, fixed_arms, oracle
 from experiments.bootstrap import Bootstrap, Estimate, estimate
 from experiments.evaluate import DIALS, DecisionsFile, Evaluation, evaluate
-from experiments.folds import Fold, featurised, fold
+from experiments.folds import RESAMPLED, Fold, featurised, fold, has_fixed_training
 from experiments.metrics import Frontier, mean_over
 from experiments.train import Feedback, check_routers, default_feedback, learn
 from routers import router_class
@@ -32,6 +33,7 @@ REFERENCES = ("random", "zero", "zero_cost", "best_per_task", "placebo", "knn", 
 """In every comparison, asked for or not: what a router has to beat before it is worth having."""
 DEFAULT_ROUTERS = (*REFERENCES, "ucb1", "linucb", "linear_thompson")
 ZERO, PLACEBO = "zero", "placebo"
+FIT_TIME = "fit_s"
 BEST, MIDDLE = DIALS.index(1.0), DIALS.index(0.5)
 
 Array: TypeAlias = NDArray[np.float64]
@@ -91,15 +93,19 @@ class Report:
         return next((entry for entry in self.entries if entry.router == router), None)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Rows ``trace, router, seed, metric, value, low, high``; ``seed`` is null where seeds are pooled."""
+        """Rows ``trace, router, seed, metric, value, low, high``; ``seed`` is null where seeds are pooled.
+
+        Times are left to the table: the same comparison gives the same rows.
+        """
         found: list[dict[str, Any]] = []
         for entry in self.entries:
             for metric, pooled in entry.pooled.items():
+                if metric == FIT_TIME:
+                    continue
                 common = {"trace": self.trace, "router": entry.router, "metric": metric}
                 found.append({**common, "seed": None, "value": pooled.value, "low": pooled.low, "high": pooled.high})
                 for seed, value in zip(self.seeds, entry.per_seed[metric], strict=True):
-                    known = float(value) if np.isfinite(value) else None
-                    found.append({**common, "seed": seed, "value": known, "low": None, "high": None})
+                    found.append({**common, "seed": seed, "value": known(value), "low": None, "high": None})
         order = ("trace", "router", "seed", "metric", "value", "low", "high")
         return [{key: row[key] for key in order} for row in found]
 
@@ -160,7 +166,7 @@ def _compare_one(
 ) -> Report:
     fold(trace, seeds[0])  # a trace that cannot be compared on is refused before it is embedded
     ready = featurised(trace, maker)
-    parts = [fold(ready, seed) for seed in seeds]
+    parts = [fold(ready, seed, resample=True) for seed in seeds]
     tally = _Tally(Bootstrap.draw(trace.groups, len(seeds)))
     policies: dict[str, Policy] = {}
     for part in parts:
@@ -240,8 +246,8 @@ class _Tally:
             if (found := estimate(values[:, 0], self.draws.pooled(values[:, 1:]))) is not None
         }
         if name in self.fit_s:
-            per_seed["fit_s"] = np.array(self.fit_s[name])
-            pooled["fit_s"] = Estimate(float(per_seed["fit_s"].mean()))
+            per_seed[FIT_TIME] = np.array(self.fit_s[name])
+            pooled[FIT_TIME] = Estimate(float(per_seed[FIT_TIME].mean()))
         heights = [estimate(score[:, 0, at], self.draws.pooled(score[:, 1:, at])) for at in range(len(DIALS))]
         band = np.array([[np.nan if h is None or h.low is None else h.low for h in heights],
                          [np.nan if h is None or h.high is None else h.high for h in heights]])  # fmt: skip
@@ -259,6 +265,13 @@ def _notes(trace: Trace, parts: Sequence[Fold]) -> list[str]:
         notes.append("the best single arm is also the cheapest: no range of costs to compare over (AIQ is empty)")
     if len(np.unique(trace.groups)) < len(trace):
         notes.append("some prompts occur more than once; they share a part, and count as one draw in the intervals")
-    if "split" in trace.query_columns:
-        notes.append("the split was given with the trace; seeds re-divide training and validation only")
+    if has_fixed_training(trace):
+        notes.append(
+            "training, validation and test parts were given with the trace; each seed learns from another "
+            f"{RESAMPLED * 100:.0f} % of the training prompts"
+        )
+    elif trace.given_parts:
+        notes.append(
+            "the test part was given with the trace; seeds divide the other prompts into training and validation"
+        )
     return notes

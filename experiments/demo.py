@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +91,14 @@ def run(
         What happened, JSON-able.
 
     Raises:
-        MissingExtra: the `train` or the `mlflow` extra is missing.
+        MissingExtra: the `train`, `mlflow` or `local` extra is missing; nothing was written.
     """
+    _check_installed(config)
     started, folder = time.time(), Path(out)
+    if config is None:
+        config, notes = installed_only(load_config())
+        for note in notes:
+            say(f"note: {note}")
     folder.mkdir(parents=True, exist_ok=True)
     step = _Steps(say)
 
@@ -139,6 +145,14 @@ def run(
     }
 
 
+def _check_installed(config: RuntimeConfig | None) -> None:
+    """Find out now, and all at once, rather than after minutes."""
+    needed = {"train": "matplotlib", "mlflow": "mlflow"} | ({"local": "xllamacpp"} if config is None else {})
+    missing = [extra for extra, package in needed.items() if find_spec(package) is None]
+    if missing:
+        raise MissingExtra("the demo", *missing)
+
+
 class _Steps:
     """Numbers the steps."""
 
@@ -159,10 +173,8 @@ def _picture(report: Report, folder: Path) -> list[Path]:
 def _register(
     record: str, report: Report, pictures: list[Path], policy: Policy, trace: Trace, folder: Path, started: float
 ) -> dict[str, str]:
-    from experiments.tracking import Tracker, is_installed
+    from experiments.tracking import Tracker
 
-    if not is_installed():
-        raise MissingExtra("the demo's record and registry", "mlflow")
     tracker = Tracker(record)
     tracker.comparison([report], pictures, started=started)
     tracker.training(policy, trace, started=started)
@@ -171,16 +183,12 @@ def _register(
 
 
 def _serve_and_ask(
-    policy: Policy, config: RuntimeConfig | None, folder: Path, requests: int, say: Say
+    policy: Policy, config: RuntimeConfig, folder: Path, requests: int, say: Say
 ) -> tuple[list[dict[str, Any]], str]:
     """Send real requests through a live gateway; what came back, and where it was recorded."""
     for old in folder.glob("live.db*"):
         old.unlink()
     store = f"sqlite:///{folder / 'live.db'}"
-    if config is None:
-        config, notes = installed_only(load_config())
-        for note in notes:
-            say(f"note: {note}")
     with Server(config.model_copy(update={"store": store}), policy).in_background() as server:
         up = [instance.name for instance in server.runtime.manager if instance.started]
         say(f"{server.url} with {', '.join(up)}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from env.errors import BadInput
+from env.uris import shown_uri
 from experiments.tracking import BUNDLE, Tracker, connect, exists, speaking_plainly, tracking_uri
 from routers.bundle import POLICY_FILE, WEIGHTS_FILE
 from routers.policy import Policy
@@ -119,7 +120,8 @@ def rollback(*, model: str = MODEL, uri: str | None = None) -> Deployed:
 def status(*, model: str = MODEL, uri: str | None = None) -> dict[str, Any]:
     """What serves and what came before: JSON-able; ``None`` where there is nothing."""
     where = uri or tracking_uri()
-    found: dict[str, Any] = {"registry": where, "model": model, "versions": 0, CHAMPION: None, PREVIOUS: None}
+    found: dict[str, Any] = {"registry": shown_uri(where), "model": model, "versions": 0}
+    found |= {CHAMPION: None, PREVIOUS: None}
     if not exists(where):
         return found
     client = connect(where)
@@ -166,7 +168,8 @@ def _existing(uri: str | None = None) -> str:
     where = uri or tracking_uri()
     if not exists(where):
         raise BadInput(
-            f"no registry at {where}; `pointsman promote BUNDLE` makes one, MLFLOW_TRACKING_URI names another"
+            f"no registry at {shown_uri(where)}; `pointsman promote BUNDLE` makes one, "
+            "MLFLOW_TRACKING_URI names another"
         )
     return where
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +34,7 @@ class Explanation:
         model: the arm chosen.
         dial: it was asked for.
         cost_weight: score points that a dollar is worth at this dial.
-        beliefs: per arm, best first.
+        beliefs: per arm that may be chosen, best first.
         policy_version: of the policy.
         router: its algorithm.
     """
@@ -60,8 +61,16 @@ class Explanation:
         )
 
 
-def explain(policy: Policy, prompt: str, *, dial: float = DEFAULT_DIAL) -> Explanation:
+def explain(
+    policy: Policy, prompt: str, *, dial: float = DEFAULT_DIAL, models: Collection[str] | None = None
+) -> Explanation:
     """What a policy decides on a prompt, and on what grounds; no model is called.
+
+    Args:
+        policy: decides.
+        prompt: to route.
+        dial: 0 = cheapest, 1 = best.
+        models: the arms that may be chosen, at least one of the policy's; all when not given.
 
     Example:
         >>> from env.features import Hashing
@@ -69,12 +78,15 @@ def explain(policy: Policy, prompt: str, *, dial: float = DEFAULT_DIAL) -> Expla
         >>> explain(new_policy("fixed", ["a", "b"], Hashing(8), arm=1), "Hello").model
         'b'
     """
-    contexts = policy.contexts([prompt], dial=dial)
+    allowed = [models is None or name in models for name in policy.arm_names]
+    contexts = policy.contexts([prompt], dial=dial, mask=np.array(allowed))
     decision = policy.decide(contexts, rng=np.random.default_rng(0), explore=False)
     router = policy.router
     estimates = router.predict(contexts) if isinstance(router, Estimator) else None
     beliefs = []
     for arm, name in enumerate(policy.arm_names):
+        if not allowed[arm]:
+            continue
         score, cost, latency = (None, None, None) if estimates is None else _row(estimates, arm)
         beliefs.append(Belief(name, score, cost, latency, float(decision.scores[0, arm])))
     chosen = policy.arm_names[int(decision.arms[0])]

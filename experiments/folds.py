@@ -11,6 +11,9 @@ from env.errors import BadInput
 from env.features import Featuriser, default_featuriser
 from env.trace import Trace
 
+RESAMPLED = 0.8
+"""Share of the training prompts that a seed learns from where the parts were given: as of a five-fold division."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fold:
@@ -57,8 +60,14 @@ def featurised(trace: Trace, featuriser: Featuriser | None = None) -> Trace:
     return replace(trace, features=maker.transform(list(trace.prompts)), featuriser=maker.fingerprint)
 
 
-def fold(trace: Trace, seed: int) -> Fold:
+def fold(trace: Trace, seed: int, *, resample: bool = False) -> Fold:
     """Divide a trace by prompt.
+
+    Args:
+        trace: with or without a given split.
+        seed: salts the division.
+        resample: where the training and the validation part are both given, so that a seed has nothing to divide,
+            learn from a sample of the training prompts that differs from seed to seed.
 
     Raises:
         BadInput: too few prompts, or no query on which every arm was observed to validate or test on.
@@ -72,8 +81,11 @@ def fold(trace: Trace, seed: int) -> Fold:
                 f"trace {trace.name}: no {name} query has a score for all {trace.n_arms} models; comparing choices "
                 "needs such queries (record the missing models, or keep only models that answered the same queries)"
             )
-    train = trace.take(split.train)
-    seen = trace.take(np.concatenate([split.train, validation]))
+    learned = split.train
+    if resample and has_fixed_training(trace):
+        learned = _sampled(learned, trace.groups[learned], np.random.default_rng([seed, len(learned)]))
+    train = trace.take(learned)
+    seen = trace.take(np.concatenate([learned, validation]))
     return Fold(
         seed,
         train,
@@ -85,6 +97,21 @@ def fold(trace: Trace, seed: int) -> Fold:
         tuple(sorted(set(seen.prompt_keys()))),
         trace.hash,
     )
+
+
+def has_fixed_training(trace: Trace) -> bool:
+    """True where every seed would learn from the same queries, because a split with a validation part is given."""
+    return "validation" in trace.given_parts
+
+
+def _sampled(rows: Ints, groups: Ints, rng: np.random.Generator) -> Ints:
+    """A share of the prompts with all their rows, without replacement.
+
+    A prompt drawn twice would stand on both sides of what a router holds out of its training data for itself.
+    """
+    prompts = np.unique(groups)
+    drawn = rng.permutation(prompts)[: max(1, round(RESAMPLED * len(prompts)))]
+    return rows[np.isin(groups, drawn)]
 
 
 def cheapest(trace: Trace) -> int:

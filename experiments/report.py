@@ -13,7 +13,7 @@ from rich.text import Text
 
 from experiments.baselines import BEST_SINGLE, CHEAPEST, ORACLE, fixed_name
 from experiments.bootstrap import Estimate
-from experiments.compare import PLACEBO, ZERO, Entry, Report
+from experiments.compare import FIT_TIME, PLACEBO, ZERO, Entry, Report
 from experiments.money import per_thousand
 
 _REFERENCES = (ZERO, PLACEBO, "random")
@@ -173,7 +173,7 @@ _COLUMNS = (
     _Column("$/1k\ndial .5", _dollars("cost_usd_at_dial_0.5"), from_width=_WIDE),
     _Column("score\ndial 1", _pooled("score_at_dial_1", ".3f")),
     _Column("$/1k\ndial 1", _dollars("cost_usd_at_dial_1")),
-    _Column("fit\ns", _pooled("fit_s", ".2f"), from_width=_MEDIUM),
+    _Column("fit\ns", _pooled(FIT_TIME, ".2f"), from_width=_MEDIUM),
     _Column("verdict", _said, number=False),
 )
 

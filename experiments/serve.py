@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from signal import SIGINT, SIGTERM, signal
 from typing import Any, Self
 
@@ -22,7 +23,7 @@ import uvicorn
 from env.errors import BadInput, MissingExtra, PointsmanError
 from experiments.deploy import CHAMPION, MODEL, load_policy
 from experiments.tracking import exists, is_installed
-from instances.config import RuntimeConfig
+from instances.config import InstanceConfig, RuntimeConfig, load_config
 from instances.gateway.app import create_app
 from instances.ports import MetricSink, PolicySource
 from instances.providers import make_provider
@@ -89,6 +90,15 @@ def _from_alias(reference: str) -> Choice:
     return Choice(policy, reference, source)
 
 
+def choose_models(file: Path | None) -> tuple[RuntimeConfig, tuple[str, ...]]:
+    """The configuration in a file, or what is installed of the shipped one, and why the rest was left out.
+
+    Raises:
+        PointsmanError: the file is wrong, or none of the shipped models is installed.
+    """
+    return (load_config(file), ()) if file is not None else installed_only(load_config())
+
+
 def installed_only(config: RuntimeConfig) -> tuple[RuntimeConfig, tuple[str, ...]]:
     """The configuration without the models that are not installed, and why each was left out.
 
@@ -98,18 +108,27 @@ def installed_only(config: RuntimeConfig) -> tuple[RuntimeConfig, tuple[str, ...
     Raises:
         PointsmanError: none is installed.
     """
-    kept, notes, problem = [], [], None
+    kept: list[InstanceConfig] = []
+    absent: dict[str, list[str]] = {}  # what is missing -> the models that lack it
+    problem = None
     for instance in config.instances:
         try:
             make_provider(instance)
         except (MissingExtra, MissingWeights) as error:
             problem = problem or error
-            notes.append(f"{instance.name} is left out: {error}")
+            absent.setdefault(str(error), []).append(instance.name)
         else:
             kept.append(instance)
     if not kept and problem is not None:
         raise problem
-    return config.model_copy(update={"instances": tuple(kept)}), tuple(notes)
+    notes = tuple(f"left out: {', '.join(names)}: {reason}" for reason, names in absent.items())
+    return config.model_copy(update={"instances": tuple(kept)}), notes
+
+
+def masked_arms(policy: Policy, config: RuntimeConfig) -> list[str]:
+    """The arms of a policy that no instance of the configuration is: they are never chosen."""
+    instances = {instance.name for instance in config.instances}
+    return [name for name in policy.arm_names if name not in instances]
 
 
 class Server:
@@ -153,6 +172,8 @@ class Server:
                 access_log=False,
                 lifespan="on",
                 timeout_graceful_shutdown=_GRACE_S,
+                # Uvicorn refuses from this number on.
+                limit_concurrency=config.max_connections + 1,
             )
         )
 
@@ -172,7 +193,7 @@ class Server:
             "instances": instances,
             "policy": router.policy_version,
             "router": policy.router.name,
-            "masked_arms": [name for name in policy.arm_names if name not in instances],
+            "masked_arms": masked_arms(policy, config),
             "dial": config.dial,
             "exploration": config.exploration,
             "store": self.runtime.store.name,

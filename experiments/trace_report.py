@@ -10,6 +10,7 @@ from rich.table import Table
 
 from env.errors import BadInput
 from env.trace import Trace
+from env.trace_io import REQUIRED, likely_meant
 from experiments.money import per_thousand
 
 _FEW_PROMPTS = 100
@@ -31,6 +32,7 @@ def caveats(trace: Trace) -> list[str]:
 
 
 def _found(trace: Trace) -> Iterator[str]:
+    yield from _unread(trace)
     if trace.n_arms == 1:
         yield "one model only: there is nothing to route between"
     yield from _gaps(trace)
@@ -57,6 +59,18 @@ def _found(trace: Trace) -> Iterator[str]:
         filled = int((trace.cell_columns["imputed"] == True).sum())  # noqa: E712 - elementwise on an object array
         if filled:
             yield f"{filled} cells were filled in by whoever recorded the trace (column imputed)"
+
+
+def _unread(trace: Trace) -> Iterator[str]:
+    meant = likely_meant(trace.unread, [*REQUIRED, *trace.query_columns, *trace.cell_columns])
+    for name, column in meant.items():
+        yield (
+            f"column {name} is not read; if {column} was meant, `pointsman trace import --map {name}={column}` "
+            "renames it"
+        )
+    others = [name for name in trace.unread if name not in meant]
+    if others:
+        yield f"not part of a trace, and not read: {', '.join(others)}"
 
 
 def _gaps(trace: Trace) -> Iterator[str]:

@@ -24,6 +24,7 @@ import numpy as np
 from env.errors import MissingExtra, PointsmanError
 from env.files import write_json
 from env.trace import Trace
+from env.uris import shown_uri, without_secrets
 from experiments.compare import Entry, Report
 from experiments.report import json_rows
 from routers.policy import Policy
@@ -72,7 +73,7 @@ def connect(uri: str | None = None) -> MlflowClient:
         with _ctrl_c_waits():
             from mlflow import MlflowClient
     except ImportError as error:
-        raise MissingExtra("tracking and the registry", "mlflow") from error
+        raise MissingExtra("a record or registry in MLflow", "mlflow") from error
     # The first connection creates tables, and says so line by line. MLflow sets its own level when imported.
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -108,7 +109,9 @@ def speaking_plainly() -> Iterator[None]:
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in ("mlflow", "sqlalchemy", "requests"):
             raise
-        raise PointsmanError(f"MLflow at {tracking_uri()}: {str(error).strip().splitlines()[0]}") from error
+        where = tracking_uri()
+        problem = without_secrets(str(error).strip().splitlines()[0], where)
+        raise PointsmanError(f"MLflow at {shown_uri(where)}: {problem}") from error
 
 
 class Tracker:

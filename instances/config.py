@@ -65,6 +65,12 @@ class PromptingConfig(_Settings):
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     """Output limit when the request names none."""
 
+    @model_validator(mode="after")
+    def _votes_differ(self) -> PromptingConfig:
+        if self.votes > 1 and self.temperature == 0:
+            raise ValueError(f"votes: {self.votes} samples at a temperature of 0 are the same; raise it, or votes: 1")
+        return self
+
 
 class InstanceConfig(_Settings):
     """One model as the runtime drives it."""
@@ -178,9 +184,12 @@ class RuntimeConfig(_Settings):
     """SQLite only. ``NORMAL`` survives a killed process, ``FULL`` a power cut too."""
     store_prompts: Literal["full", "hashed", "none"] = "full"
     """``full``: prompts and answers. ``hashed``: a keyed hash of the prompt only. ``none``: neither; the
-    features that the policy saw are always kept."""
+    features that the policy saw are always kept, and the text of an error only with ``full``."""
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8321
+    max_connections: Annotated[int, Field(ge=1)] = 512
+    """Clients connected at once; a request over one more is answered with 503. Every connection is an open file, of
+    which a process may often have 1024."""
     largest_body_mib: Annotated[int, Field(ge=1)] = 20
     """A larger request is refused with 413. The default holds a photograph or a few screenshots as data URLs; text
     needs far less."""

@@ -54,7 +54,7 @@ class Learner:
         if (
             not self.learns
             or judged.score is None
-            or decision.policy_version.partition("+")[0] != self._began_as
+            or policy_of(decision.policy_version) != self._began_as
             or decision.features is None
             or decision.featuriser != self.policy.featuriser.fingerprint
             or judged.answered_by != decision.model
@@ -79,6 +79,16 @@ class Learner:
         self.policy.router.update(contexts, arm, outcomes, np.array([decision.propensity]))
         self._updates += 1
         return True
+
+
+def policy_of(version: str) -> str:
+    """The version of the policy that a logged version stands for, without the count of what it had learned.
+
+    Example:
+        >>> policy_of("0a1b2c3d4e5f+12")
+        '0a1b2c3d4e5f'
+    """
+    return version.partition("+")[0]
 
 
 def _copy(policy: Policy) -> Router:

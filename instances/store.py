@@ -166,7 +166,7 @@ def _engine(url: str, synchronous: str, create: bool) -> Engine:
         if sqlite and parsed.database in (None, "", ":memory:"):
             raise BadInput("store: a SQLite URL must name a file, for example sqlite:///pointsman.db")
         if sqlite and not create and not Path(parsed.database or "").is_file():
-            raise BadInput(f"store {parsed.database}: no such file")
+            raise BadInput(f"store {parsed.database}: no such file; `pointsman serve` writes one")
         # No pool for SQLite: opening a file is cheap, and an idle connection would hold the log open.
         engine = (
             create_engine(parsed, poolclass=NullPool, connect_args={"timeout": _LOCK_WAIT_S}, hide_parameters=True)

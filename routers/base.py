@@ -42,7 +42,7 @@ class Capabilities:
         adds_arms: arms can be added while it runs.
         exact_propensity: the propensities it states are its law, not an estimate.
         uses_features: looks at the prompt; without features it would decide the same.
-        uses_load: looks at the queues.
+        uses_load: looks at the queues, where the contexts tell them and seconds have a price.
     """
 
     offline: bool = True
@@ -187,8 +187,10 @@ class Estimator(Router):
     """A router that predicts score, cost and latency of every arm and chooses the best trade-off.
 
     Subclasses implement :meth:`predict`; those that explore override :meth:`act` (and :meth:`law`, where what
-    they draw is random).
+    they draw is random). All look at the queues, as :func:`utility` does.
     """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(uses_load=True)
 
     @abstractmethod
     def predict(self, contexts: Contexts) -> Outcomes:
@@ -200,8 +202,7 @@ class Estimator(Router):
 
     def law(self, contexts: Contexts, *, explore: bool = True) -> NDArray[np.float64]:
         """All mass on the arm that :meth:`act` chooses, which is right for every deterministic rule."""
-        chosen = self.act(contexts, np.random.default_rng(0), explore=explore).arms
-        return np.asarray(np.arange(self.n_arms) == chosen[:, None], dtype=np.float64)
+        return certain(self.act(contexts, np.random.default_rng(0), explore=explore).arms, self.n_arms)
 
 
 def utility(estimates: Outcomes, contexts: Contexts) -> Floats:
@@ -230,6 +231,11 @@ def sample(law: NDArray[np.float64], scores: Floats, rng: np.random.Generator) -
     draws = rng.random((len(law), 1)) * edges[:, -1:]
     arms = np.argmax(draws < edges, axis=1)
     return Decision(arms, law[np.arange(len(arms)), arms], scores)
+
+
+def certain(arms: Ints, n_arms: int) -> NDArray[np.float64]:
+    """The law ``(n, K)`` with all mass on one arm a row."""
+    return np.asarray(np.arange(n_arms) == arms[:, None], dtype=np.float64)
 
 
 def uniform(mask: NDArray[np.bool_]) -> NDArray[np.float64]:

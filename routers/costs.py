@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from env.contexts import Floats, Outcomes
+from env.contexts import Floats, Outcomes, mean_observed
 from routers.least_squares import Linear, fit_linear
 
 # A linear extrapolation may go below zero or run away; a prompt is believed to cost at least a tenth and at most
@@ -88,7 +88,4 @@ def column_means(values: Floats) -> Floats:
         >>> column_means(np.array([[1.0, np.nan], [3.0, np.nan]], dtype=np.float32)).tolist()
         [2.0, nan]
     """
-    seen = ~np.isnan(values)
-    sums = np.where(seen, values, 0).sum(axis=0, dtype=np.float64)
-    counts = seen.sum(axis=0)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).astype(np.float32)
+    return mean_observed(values).astype(np.float32)

@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from env.contexts import Contexts, Floats, Ints
+from env.contexts import Contexts, Floats
 from env.errors import BadInput
-from routers.base import Array, Capabilities, Decision, Router, greedy, sample, uniform
+from routers.base import Array, Capabilities, Decision, Router, certain, greedy, sample, uniform
 
 
 class RandomRouter(Router):
@@ -80,8 +80,7 @@ class FixedRouter(Router):
 
     def law(self, contexts: Contexts, *, explore: bool = True) -> NDArray[np.float64]:
         """``(n, K)`` all mass on the arm chosen."""
-        chosen: Ints = self._scores(contexts).argmax(axis=1)
-        return np.asarray(chosen[:, None] == np.arange(self.n_arms), dtype=np.float64)
+        return certain(self._scores(contexts).argmax(axis=1), self.n_arms)
 
     def _scores(self, contexts: Contexts) -> Floats:
         return np.where(contexts.mask, np.arange(self.n_arms) == self.arm, -np.inf).astype(np.float32)

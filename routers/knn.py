@@ -13,7 +13,7 @@ import numpy as np
 from env.contexts import Contexts, Floats, Outcomes
 from env.errors import BadInput
 from env.features import unit_rows
-from routers.base import Array, Capabilities, Estimator
+from routers.base import Array, Estimator
 from routers.costs import CostModel, column_means
 from routers.least_squares import advantage_errors, plainest
 
@@ -50,7 +50,6 @@ class KNN(Estimator):
     """
 
     name: ClassVar[str] = "knn"
-    capabilities: ClassVar[Capabilities] = Capabilities()
 
     def __init__(
         self,

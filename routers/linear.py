@@ -154,7 +154,7 @@ class LinearBandit(Estimator):
     ``fit`` starts again from the prior and learns a table in one solve; ``update`` learns row after row.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(online=True, adds_arms=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(online=True, adds_arms=True, uses_load=True)
 
     def __init__(self, n_arms: int, n_features: int, *, ridge: float, **settings: float) -> None:
         super().__init__(n_arms, n_features, **settings, ridge=ridge)

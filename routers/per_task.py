@@ -11,7 +11,7 @@ import numpy as np
 from env.contexts import Contexts, Floats, Ints, Outcomes
 from env.errors import BadInput
 from routers.base import Array, Capabilities, Estimator
-from routers.costs import CostModel, column_means
+from routers.costs import column_means
 
 
 class BestPerTask(Estimator):
@@ -22,9 +22,8 @@ class BestPerTask(Estimator):
 
     Args:
         n_arms: ``K``.
-        n_features: ``d``.
+        n_features: ``d``, not used.
         tau: observations that the global mean is worth, 0 or more.
-        predict_cost: predict cost and latency from the prompt instead of taking the task's means.
 
     Example:
         >>> task = np.array(["sum", "sum", "spell", "spell"], dtype=object)
@@ -35,14 +34,13 @@ class BestPerTask(Estimator):
     """
 
     name: ClassVar[str] = "best_per_task"
-    capabilities: ClassVar[Capabilities] = Capabilities(uses_features=False)
+    capabilities: ClassVar[Capabilities] = Capabilities(uses_features=False, uses_load=True)
 
-    def __init__(self, n_arms: int, n_features: int, *, tau: float = 20.0, predict_cost: bool = False) -> None:
-        super().__init__(n_arms, n_features, tau=tau, predict_cost=predict_cost)
+    def __init__(self, n_arms: int, n_features: int, *, tau: float = 20.0) -> None:
+        super().__init__(n_arms, n_features, tau=tau)
         if not tau >= 0:
             raise BadInput(f"router `{self.name}`: tau is {tau}; it must be 0 or more")
         self.tau = tau
-        self._costs = CostModel(n_arms, n_features) if predict_cost else None
         self._row_of: dict[str, int] = {}
         # (tasks + 1, K) each; the last row is the global mean.
         self._means = {name: np.full((1, n_arms), np.nan, dtype=np.float32) for name in _FIELDS}
@@ -54,16 +52,12 @@ class BestPerTask(Estimator):
         rows = self._rows(contexts)
         for name in _FIELDS:
             self._means[name] = _shrunk_means(getattr(outcomes, name), rows, len(labels), self.tau)
-        if self._costs is not None:
-            self._costs.fit(contexts.features, outcomes)
         return self
 
     def predict(self, contexts: Contexts) -> Outcomes:
         """The means of each query's task, each ``(n, K)``."""
         rows = self._rows(contexts)
         score, cost, latency = (self._means[name][rows] for name in _FIELDS)
-        if self._costs is not None:
-            cost, latency = self._costs.predict(contexts.features)
         return Outcomes(score, cost, latency)
 
     def _rows(self, contexts: Contexts) -> Ints:
@@ -74,15 +68,12 @@ class BestPerTask(Estimator):
 
     def _arrays(self) -> dict[str, Array]:
         labels = np.frombuffer(json.dumps(list(self._row_of)).encode(), dtype=np.uint8)
-        costs = {} if self._costs is None else self._costs.arrays()
-        return {"task_labels": labels, **{f"task_{name}": self._means[name] for name in _FIELDS}, **costs}
+        return {"task_labels": labels, **{f"task_{name}": self._means[name] for name in _FIELDS}}
 
     def _restore(self, arrays: Mapping[str, Array]) -> None:
         labels = json.loads(arrays["task_labels"].tobytes())
         self._row_of = {label: row for row, label in enumerate(labels)}
         self._means = {name: arrays[f"task_{name}"] for name in _FIELDS}
-        if self._costs is not None:
-            self._costs.restore(arrays)
 
 
 _FIELDS = ("score", "cost_usd", "latency_s")

@@ -8,7 +8,6 @@ from typing import ClassVar, Self
 import numpy as np
 
 from env.contexts import Contexts, Outcomes
-from routers.base import Capabilities
 from routers.ridge import Ridge
 
 
@@ -34,7 +33,6 @@ class Placebo(Ridge):
     """
 
     name: ClassVar[str] = "placebo"
-    capabilities: ClassVar[Capabilities] = Capabilities()
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from env.errors import BadInput
 from env.features import Featuriser, from_config
 from env.reward import DialMap, Reward
 from routers import make, router_class
-from routers.base import Decision, Router, RouterState, sample, uniform
+from routers.base import Decision, Router, RouterState, certain, sample, uniform
 from routers.bundle import POLICY_FILE, bundle_version, read_bundle, write_bundle
 
 DEFAULT_DIAL = 0.5
@@ -153,7 +153,7 @@ class Policy:
         best = self.router.act(contexts, np.random.default_rng(0), explore=False)
         if not explore and (best.propensities == 1).all():
             # A deterministic rule has just said its law; asking for it would decide a second time.
-            law = np.asarray(np.arange(len(self.arms)) == best.arms[:, None], dtype=np.float64)
+            law = certain(best.arms, len(self.arms))
         else:
             law = self.router.law(contexts, explore=explore)
         return sample((1 - epsilon) * law + epsilon * uniform(contexts.mask), best.scores, rng)
@@ -198,9 +198,7 @@ class Policy:
                 "decisions would differ; train it again: pointsman train TRACE --router NAME --out BUNDLE"
             )
         if policy.version != version:
-            raise BadInput(
-                f"{Path(folder) / POLICY_FILE}: describes another policy than was saved (its version differs)"
-            )
+            raise BadInput(f"{Path(folder) / POLICY_FILE}: describes another policy than its version names")
         return policy
 
     def _description(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from env.errors import BadInput, MissingExtra
 from env.observation import ObservationLayout
 from env.reward import Reward
 from env.routing_table import RoutingTable
-from routers.base import Array, Capabilities, Decision, Router, greedy, sample
+from routers.base import Array, Capabilities, Decision, Router, certain, greedy, sample
 from routers.costs import column_means
 from routers.least_squares import Doubles
 from routers.ridge import Ridge
@@ -133,7 +133,7 @@ class PPORouter(Router):
         scores = self._scores(contexts)
         if explore:
             return _softmax(scores)
-        return np.asarray(scores.argmax(axis=1)[:, None] == np.arange(self.n_arms), dtype=np.float64)
+        return certain(scores.argmax(axis=1), self.n_arms)
 
     def fit(self, contexts: Contexts, outcomes: Outcomes) -> Self:
         """Train from scratch on a table; ``(n, K)`` outcomes, NaN where not observed.

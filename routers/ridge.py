@@ -13,7 +13,7 @@ import numpy as np
 
 from env.contexts import Contexts, Outcomes
 from env.errors import BadInput
-from routers.base import Array, Capabilities, Estimator
+from routers.base import Array, Estimator
 from routers.costs import CostModel
 from routers.least_squares import Linear, fit_linear
 
@@ -38,7 +38,6 @@ class Ridge(Estimator):
     """
 
     name: ClassVar[str] = "ridge"
-    capabilities: ClassVar[Capabilities] = Capabilities()
 
     def __init__(self, n_arms: int, n_features: int, *, alpha: float | None = None, predict_cost: bool = True) -> None:
         super().__init__(n_arms, n_features, alpha=alpha, predict_cost=predict_cost)

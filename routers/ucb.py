@@ -10,6 +10,7 @@ import numpy as np
 from env.contexts import Contexts, Floats, Ints, Outcomes
 from env.errors import BadInput
 from routers.base import PRIOR_SCORE, Array, Capabilities, Decision, Estimator, greedy, utility
+from routers.linear import stack
 
 # "Play each arm once" is an infinite bonus; this finite one outbids every utility and can be written to a log.
 _UNTRIED_BONUS = np.float32(1e6)
@@ -36,7 +37,9 @@ class UCB1(Estimator):
     """
 
     name: ClassVar[str] = "ucb1"
-    capabilities: ClassVar[Capabilities] = Capabilities(online=True, adds_arms=True, uses_features=False)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        online=True, adds_arms=True, uses_features=False, uses_load=True
+    )
 
     def __init__(self, n_arms: int, n_features: int, *, alpha: float = 1.0) -> None:
         super().__init__(n_arms, n_features, alpha=alpha)
@@ -61,7 +64,7 @@ class UCB1(Estimator):
 
     def fit(self, contexts: Contexts, outcomes: Outcomes) -> Self:
         """Forget, then count every observed outcome of a table as one pull."""
-        values = _stacked(outcomes)
+        values = stack(outcomes).astype(np.float64)
         seen = ~np.isnan(values)
         self._count = seen.sum(axis=1)
         self._sum = np.where(seen, values, 0).sum(axis=1)
@@ -69,7 +72,7 @@ class UCB1(Estimator):
 
     def update(self, contexts: Contexts, arms: Ints, outcomes: Outcomes, propensities: Array) -> None:
         """Add the outcomes ``(n,)`` of the arms chosen."""
-        for row, values in enumerate(_stacked(outcomes)):
+        for row, values in enumerate(stack(outcomes).astype(np.float64)):
             seen = ~np.isnan(values)
             np.add.at(self._sum[row], arms[seen], values[seen])
             np.add.at(self._count[row], arms[seen], 1)
@@ -90,7 +93,3 @@ class UCB1(Estimator):
 
     def _restore(self, arrays: Mapping[str, Array]) -> None:
         self._sum, self._count = arrays["sum"].copy(), arrays["count"].copy()
-
-
-def _stacked(outcomes: Outcomes) -> Array:
-    return np.stack([outcomes.score, outcomes.cost_usd, outcomes.latency_s]).astype(np.float64)

@@ -27,7 +27,7 @@ class ZeroRouter(Estimator):
     """
 
     name: ClassVar[str] = "zero"
-    capabilities: ClassVar[Capabilities] = Capabilities(uses_features=False)
+    capabilities: ClassVar[Capabilities] = Capabilities(uses_features=False, uses_load=True)
     _per_query_cost: ClassVar[bool] = False
 
     def __init__(self, n_arms: int, n_features: int) -> None:
@@ -66,5 +66,5 @@ class ZeroCost(ZeroRouter):
     """
 
     name: ClassVar[str] = "zero_cost"
-    capabilities: ClassVar[Capabilities] = Capabilities()
+    capabilities: ClassVar[Capabilities] = Capabilities(uses_load=True)
     _per_query_cost: ClassVar[bool] = True

@@ -16,10 +16,15 @@ _File = Annotated[Path | None, typer.Argument(metavar="[FILE]", help="YAML; the 
 
 @app.command()
 def check(file: _File = None, json: JsonTarget = None) -> None:
-    """Check a configuration; an unknown key is an error that names the nearest one."""
+    """Check a configuration: its keys, and whether the traces to replay are there and hold their models."""
     from instances.config import load_config
+    from instances.providers import make_provider
 
     shown, config = Output(json), load_config(file)
+    for instance in config.instances:
+        # What the others need (keys, weights) may be only where they are to run.
+        if instance.provider == "replay":
+            make_provider(instance)
     names = [instance.name for instance in config.instances]
     shown.say(f"{file or 'shipped configuration'}: valid; models: {', '.join(names)}")
     shown.result({"valid": True, "instances": names})
@@ -27,12 +32,16 @@ def check(file: _File = None, json: JsonTarget = None) -> None:
 
 @app.command()
 def show(file: _File = None, json: JsonTarget = None) -> None:
-    """Print a configuration with every default filled in."""
+    """Print a configuration with every default filled in, and without the passwords in its addresses."""
     import yaml
 
+    from env.uris import shown_uri
     from instances.config import load_config
 
     shown, settings = Output(json), load_config(file).model_dump(mode="json")
+    for holder, key in ((settings, "store"), *((instance, "base_url") for instance in settings["instances"])):
+        if holder[key] is not None:
+            holder[key] = shown_uri(holder[key])
     shown.say(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).rstrip())
     shown.result(settings)
 

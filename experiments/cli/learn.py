@@ -139,10 +139,11 @@ def compare(
     if decisions is not None:
         shown.say(f"decisions in {decisions}")
     if _wants_tracking(track):
+        from env.uris import shown_uri
         from experiments.tracking import Tracker, tracking_uri
 
         Tracker().comparison(reports, files, started=started)
-        shown.say(f"logged to MLflow: mlflow ui --backend-store-uri {tracking_uri()}")
+        shown.say(f"logged to MLflow: mlflow ui --backend-store-uri {shown_uri(tracking_uri())}")
     shown.result(rows)
 
 

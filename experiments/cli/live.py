@@ -14,7 +14,10 @@ _Policy = Annotated[
     typer.Option("--policy", metavar="BUNDLE", help="Policy folder, models:/NAME@ALIAS or models:/NAME/VERSION."),
 ]
 _Config = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="YAML; the shipped local models when not given.")
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", envvar="POINTSMAN_CONFIG", help="YAML; the shipped local models when not given."
+    ),
 ]
 _Model = Annotated[str, typer.Option("--model", help="Name in the registry.")]
 
@@ -42,23 +45,34 @@ def route(
     prompt: Annotated[str, typer.Argument(metavar="PROMPT")],
     policy: _Policy = None,
     config: _Config = None,
-    dial: Annotated[float, typer.Option("--dial", min=0, max=1, help="0 = cheapest, 1 = best.")] = 0.5,
+    dial: Annotated[
+        float | None,
+        typer.Option("--dial", min=0, max=1, help="0 = cheapest, 1 = best; else the configured one."),
+    ] = None,
     json: JsonTarget = None,
 ) -> None:
-    """Show which model a prompt would go to, and why, without calling any."""
+    """Show which model `serve` would send a prompt to, and why, without calling any."""
     from dataclasses import asdict
 
     from experiments.explain import explain, table
-    from experiments.serve import choose_policy
-    from instances.config import load_config
+    from experiments.serve import choose_models, choose_policy, masked_arms
 
-    shown, choice = Output(json), choose_policy(policy, load_config(config))
-    explained = explain(choice.policy, prompt, dial=dial)
-    for note in choice.notes:
+    shown, (settings, left_out) = Output(json), choose_models(config)
+    choice = choose_policy(policy, settings)
+    masked = masked_arms(choice.policy, settings)
+    available = [name for name in choice.policy.arm_names if name not in masked]
+    notes = [*left_out, *choice.notes]
+    if not available:
+        notes.append("no model of this policy is configured: this is what it would choose with all of them")
+    elif masked:
+        notes.append(f"no instance, so never chosen: {', '.join(masked)}")
+    explained = explain(choice.policy, prompt, dial=settings.dial if dial is None else dial, models=available or None)
+    for note in notes:
         shown.say(f"note: {note}")
     shown.say(table(explained))
     shown.say(f"goes to {explained.why}")
-    shown.result({**asdict(explained), "why": explained.why, "policy": choice.origin})
+    found = {"why": explained.why, "policy": choice.origin, "masked_arms": masked, "notes": notes}
+    shown.result({**asdict(explained), **found})
 
 
 def serve(
@@ -75,11 +89,10 @@ def serve(
     json: JsonTarget = None,
 ) -> None:
     """Serve real models behind the learned policy, over the OpenAI API."""
-    from experiments.serve import Server, choose_policy, installed_only
-    from instances.config import load_config
+    from experiments.serve import Server, choose_models, choose_policy
+    from instances.gateway.app import exposure
 
-    shown, settings = Output(json), load_config(config)
-    settings, notes = installed_only(settings) if config is None else (settings, ())
+    shown, (settings, notes) = Output(json), choose_models(config)
     choice = choose_policy(policy, settings)
     sink = None
     if track or (track is None and choice.source is not None):
@@ -103,6 +116,8 @@ def serve(
     shown.say(f"policy   {facts['router']} {facts['policy']}, {facts['policy_from']}")
     shown.say(f"dial     {facts['dial']:g}, {facts['exploration']:.0%} of the requests explore")
     shown.say(f"record   {facts['store']}")
+    if (warning := exposure(server.host)) is not None:
+        typer.echo(f"warning: {warning}", err=True)  # where no pipe hides it
     shown.say(f"{facts['url'].removesuffix('/v1')}/readyz answers 200 when the models have started; Ctrl-C stops")
     shown.result(facts)
     try:

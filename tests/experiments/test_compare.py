@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from env.features import Featuriser
 from env.trace import Trace
 from env.trace_io import from_rows
 from experiments.compare import Report, compare
+from experiments.folds import fold
 from experiments.report import json_rows, table, verdict
 from experiments.train import Feedback
 
@@ -95,10 +97,7 @@ def test_the_same_seeds_give_the_same_numbers(
 ) -> None:
     again = compare([trace], ROUTERS, seeds=2, featuriser=featuriser)[0]
 
-    def timeless(report: Report) -> list[dict[str, object]]:
-        return [row for row in report.rows() if row["metric"] != "fit_s"]
-
-    assert timeless(again) == timeless(compared[0])
+    assert again.rows() == compared[0].rows()
 
 
 def test_a_trace_without_costs_is_compared_on_quality_alone(costless_trace: Trace, featuriser: Featuriser) -> None:
@@ -142,3 +141,58 @@ def test_a_log_cannot_be_compared_on(trace: Trace, featuriser: Featuriser, tmp_p
     with pytest.raises(BadInput, match="no validation query has a score for all 2 models"):
         compare([from_rows(rows)], ("ridge",), seeds=1, decisions=tmp_path / "d.parquet", featuriser=featuriser)
     assert list(tmp_path.iterdir()) == []
+
+
+def parted(trace: Trace, *names: str) -> Trace:
+    parts = np.array([names[row % len(names)] for row in range(len(trace))], dtype=object)
+    return replace(trace, query_columns={"split": parts})
+
+
+def test_where_all_parts_are_given_each_seed_learns_from_another_sample_of_the_training_part(
+    trace: Trace, featuriser: Featuriser
+) -> None:
+    given = parted(trace, "train", "train", "validation", "test")
+    folds = [fold(given, seed, resample=True) for seed in range(3)]
+    trained = [set(part.train.query_ids) for part in folds]
+    assert len({frozenset(ids) for ids in trained}) == 3
+    assert all(len(ids) == len(part.train) == 240 for ids, part in zip(trained, folds, strict=True))
+    for part in folds:
+        assert set(part.train.query_ids) <= set(given.query_ids[given.split().train])
+        assert part.validation.query_ids.tolist() == folds[0].validation.query_ids.tolist()
+        assert part.test.query_ids.tolist() == folds[0].test.query_ids.tolist()
+    again = fold(given, 1, resample=True)
+    assert again.train.query_ids.tolist() == folds[1].train.query_ids.tolist()
+    report = compare([given], ("ridge",), seeds=3, featuriser=featuriser)[0]
+    scores = {row["value"] for row in report.rows() if (row["router"], row["metric"]) == ("ridge", "aiq")}
+    assert len(scores) == 4, "three seeds that differ, and their mean"
+    assert any("each seed learns from another 80 % of the training prompts" in note for note in report.notes)
+
+
+def test_one_who_trains_a_policy_trains_it_on_all_that_was_given(trace: Trace) -> None:
+    given = parted(trace, "train", "train", "validation", "test")
+    assert fold(given, 1).train.query_ids.tolist() == given.query_ids[given.split().train].tolist()
+
+
+def test_where_the_test_part_alone_is_given_the_seeds_divide_the_rest(trace: Trace, featuriser: Featuriser) -> None:
+    given = parted(trace, "train", "train", "test")
+    folds = [fold(given, seed, resample=True) for seed in range(2)]
+    assert folds[0].train.query_ids.tolist() != folds[1].train.query_ids.tolist()
+    assert all(len(part.train) + len(part.validation) == 400 for part in folds)
+    report = compare([given], ("zero",), seeds=1, featuriser=featuriser)[0]
+    assert any("seeds divide the other prompts into training and validation" in note for note in report.notes)
+    assert not any("split" in note or "parts" in note for note in compare([trace], ("zero",), seeds=1)[0].notes)
+
+
+def test_a_repeated_prompt_is_drawn_with_all_its_queries(trace: Trace) -> None:
+    prompts = trace.prompts.copy()
+    prompts[1::4] = prompts[0::4]
+    given = parted(replace(trace, prompts=prompts), "train", "train", "validation", "test")
+    part = fold(given, 0, resample=True)
+    assert len(part.train) == 240
+    assert len(np.unique(part.train.groups)) == 120
+
+
+def test_rows_hold_no_times(compared: tuple[Report, Path]) -> None:
+    assert not any(row["metric"] == "fit_s" for row in compared[0].rows())
+    entry = compared[0].entry("ridge")
+    assert entry is not None and entry.pooled["fit_s"].value > 0

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import openai
@@ -124,10 +126,45 @@ def test_a_port_in_use_is_one_line_with_the_mend(config: RuntimeConfig, policy: 
     assert not (tmp_path / "live.db").exists()
 
 
+def test_more_clients_than_allowed_are_told_to_come_back(config: RuntimeConfig, policy: Policy) -> None:
+    two = config.model_copy(update={"max_connections": 2})
+    with Server(two, policy).in_background() as server, ExitStack() as opened:
+        statuses = []
+        for _ in range(3):
+            client = opened.enter_context(closing(HTTPConnection(server.host, server.port, timeout=10)))
+            client.request("GET", "/healthz")
+            answered = client.getresponse()
+            answered.read()
+            statuses.append(answered.status)
+        assert statuses == [200, 200, 503]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_it_cleanly(config_file: Path, policy: Policy, tmp_path: Path, number: signal.Signals) -> None:
+    said, rest, errors = served(config_file, policy, tmp_path, number, until="Ctrl-C stops")
+    assert errors == ""
+    assert rest.endswith("stopped\n")
+    for word in ("small, middle, large", policy.version, "dial     0.5"):
+        assert word in said
+
+
+def test_with_json_standard_output_is_json_alone_and_a_warning_is_seen(
+    config_file: Path, policy: Policy, tmp_path: Path
+) -> None:
+    said, rest, errors = served(
+        config_file, policy, tmp_path, signal.SIGINT, "--json", "--host", "0.0.0.0", until="\n}\n"
+    )
+    assert json.loads(said + rest)["url"].startswith("http://0.0.0.0:")
+    assert errors.startswith("warning: whoever reaches 0.0.0.0 can spend money here")
+    assert errors.count("\n") == 1
+
+
+def served(
+    config_file: Path, policy: Policy, tmp_path: Path, number: signal.Signals, *options: str, until: str
+) -> tuple[str, str, str]:
+    """Run `serve` and stop it; what it said until it served, what it said after, and its errors."""
     bundle = policy.save(tmp_path / "bundle")
-    arguments = ["serve", "--config", str(config_file), "--policy", str(bundle), "--port", "0"]
+    arguments = ["serve", "--config", str(config_file), "--policy", str(bundle), "--port", "0", *options]
     process = subprocess.Popen(
         [sys.executable, "-c", MAIN, *arguments],
         stdout=subprocess.PIPE,
@@ -139,11 +176,11 @@ def test_a_signal_stops_it_cleanly(config_file: Path, policy: Policy, tmp_path: 
     try:
         assert process.stdout is not None and process.stderr is not None
         said = ""
-        while "Ctrl-C stops" not in said:
+        while until not in said:
             line = process.stdout.readline()
             assert line, process.stderr.read()
             said += line
-        url = next(word for word in said.split() if word.startswith("http"))
+        url = next(word.strip('",') for word in said.split() if word.strip('",').startswith("http"))
         with urllib.request.urlopen(f"{url.removesuffix('/v1')}/healthz", timeout=10) as answered:
             assert answered.status == 200
         process.send_signal(number)
@@ -151,7 +188,5 @@ def test_a_signal_stops_it_cleanly(config_file: Path, policy: Policy, tmp_path: 
     finally:
         process.kill()
         process.wait()
-    assert (process.returncode, errors) == (0, "")
-    assert rest.endswith("stopped\n")
-    for word in ("small, middle, large", policy.version, "dial     0.5"):
-        assert word in said
+    assert process.returncode == 0, errors
+    return said, rest, errors

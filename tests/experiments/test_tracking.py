@@ -10,6 +10,7 @@ from env.errors import PointsmanError
 from env.features import Featuriser
 from env.trace import Trace
 from experiments.compare import REFERENCES, compare
+from experiments.deploy import rollback, status
 from experiments.tracking import EXPERIMENT, Tracker, connect, exists, speaking_plainly, tracking_uri
 from experiments.train import train
 from routers.policy import Policy
@@ -112,3 +113,34 @@ def test_a_server_logs_its_aggregates_into_one_run(record: str) -> None:
     assert (run.info.status, run.data.tags["policy_version"]) == ("FINISHED", "abc123")
     assert run.data.metrics == {"requests.text-image.ok": 2.0, "small.calls": 4.0}
     assert [point.step for point in client.get_metric_history(run_id, "small.calls")] == [1, 2]
+
+
+SECRET = "http://me:s3cret@127.0.0.1:9"
+
+
+def test_a_password_in_the_address_is_in_no_error_hint_or_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{SECRET}?token=t0ken")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    for act in (Tracker, status):
+        with pytest.raises(PointsmanError) as raised:
+            act()
+        assert "MLflow at http://***@127.0.0.1:9?token=***: " in str(raised.value)
+        assert "s3cret" not in str(raised.value) and "t0ken" not in str(raised.value)
+
+
+def test_a_password_that_mlflow_quotes_is_hidden_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow.exceptions import MlflowException
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", SECRET)
+    with pytest.raises(PointsmanError) as raised, speaking_plainly():
+        raise MlflowException(f"API request to {SECRET}/api/2.0 failed")
+    assert str(raised.value) == "MLflow at http://***@127.0.0.1:9: API request to http://***@127.0.0.1:9/api/2.0 failed"
+
+
+def test_the_status_of_a_registry_that_is_not_there_hides_the_query(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/none.db?password=s3cret")
+    assert status()["registry"] == f"sqlite:///{tmp_path}/none.db?password=***"
+    with pytest.raises(PointsmanError, match=r"no registry at sqlite.*password=\*\*\*;"):
+        rollback()

@@ -60,6 +60,10 @@ def test_paths_are_relative_to_the_file_and_bundled_names_stay(tmp_path: Path) -
         (("text+image", "text+smell"), r"unknown modality `smell`"),
         (("policy: champion", "instances: []"), r"line 11: key `instances` twice"),
         (("policy: champion", "policy: [x"), r"pointsman.yaml: not valid YAML: line"),
+        (
+            ("tier: strongest_cloud", "prompting: {votes: 3, temperature: 0}"),
+            r"prompting: votes: 3 .*same",
+        ),
         (("policy: champion", "dial: 1.5"), r"dial: Input should be less than or equal to 1"),
     ],
 )

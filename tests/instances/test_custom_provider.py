@@ -73,3 +73,31 @@ def test_the_bundled_model_generalises_to_wording_it_never_saw() -> None:
     right = np.array([score(item.check, answer) for item, answer in zip(items, said, strict=True)])
     assert 0.55 < right.mean() < 0.95
     assert logprobs[right == 1].mean() > logprobs[right == 0].mean()  # its confidence means something
+
+
+@pytest.mark.parametrize("about", [[], "text", None])
+def test_a_description_that_is_no_object_is_refused(folder: Path, about: object) -> None:
+    (folder / "model.json").write_text(json.dumps(about))
+    with pytest.raises(BadInput, match=r"model\.json: not a JSON object; train it again"):
+        CustomModel.load(folder)
+
+
+@pytest.mark.parametrize("change", [{"labels": 7}, {"featuriser": ["hashing"]}, {"featuriser": {"kind": ["hashing"]}}])
+def test_a_malformed_description_is_refused_in_one_line(folder: Path, change: dict[str, object]) -> None:
+    about = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(about | change))
+    with pytest.raises(BadInput) as refused:
+        CustomModel.load(folder)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_weights_that_were_checked_are_the_ones_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Path.read_bytes
+
+    def replaced_after(path: Path) -> bytes:
+        payload = read(path)
+        path.unlink()
+        return payload
+
+    monkeypatch.setattr(Path, "read_bytes", replaced_after)
+    assert CustomModel.load(folder).labels == ("ham", "spam")

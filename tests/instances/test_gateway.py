@@ -18,6 +18,7 @@ import pytest
 
 from env.features import default_featuriser
 from instances.gateway.app import exposure
+from instances.gateway.headers import answer_headers
 from routers.policy import new_policy
 
 OpenGateway = Callable[..., AbstractAsyncContextManager[Any]]
@@ -74,6 +75,18 @@ async def test_a_plain_answer_has_the_headers_both_ways(gateway: Any) -> None:
     (row,) = gateway.runtime.store.rows()
     assert (row["agent"], row["priority"], row["node"], row["parent"]) == ("mail", 1, "n2", "req_0")
     assert (row["task"], row["dial"]) == ("sums", 0.25)
+
+
+def test_the_cost_header_is_a_plain_decimal() -> None:
+    costs = {
+        0.0: "0",
+        1e-8: "0.00000001",
+        0.1 + 0.2: "0.3",
+        12.5: "12.5",
+    }
+    for usd, text in costs.items():
+        headers = answer_headers(request_id="r", model="m", propensity=1.0, policy="p", cost_usd=usd)
+        assert headers["x-pointsman-cost-usd"] == text
 
 
 async def test_a_streamed_answer_ends_with_usage_when_asked(gateway: Any) -> None:
@@ -140,6 +153,18 @@ async def test_the_bound_policy_answers_to_its_version_and_no_other_does(gateway
         await gateway.client.chat.completions.create(model=f"pointsman/{version}", messages=MESSAGES)
     for name in ("pointsman/cheap", "pointsman/best", f"pointsman/{gateway.runtime.policy.version}", "small", "large"):
         assert name in refused.value.message
+
+
+async def test_a_policy_that_learns_keeps_answering_to_its_version(open_gateway: OpenGateway) -> None:
+    async with open_gateway(router="linucb", router_settings={}) as gateway:
+        router = gateway.runtime.router("text")
+        name = f"pointsman/{router.policy_version}"
+        completion = await gateway.client.chat.completions.create(model=name, messages=MESSAGES)
+        given = {"request_id": completion.id, "score": 1.0}
+        assert (await post(gateway, "/v1/feedback", given))[0] == 200
+        await settled(lambda: f"pointsman/{router.policy_version}" == f"{name}+1")
+        await gateway.client.chat.completions.create(model=name, messages=MESSAGES)
+        assert name in [model.id async for model in gateway.client.models.list()]
 
 
 async def test_an_instance_name_pins_it(gateway: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from env.features import Hashing
 from instances.calls import Answer, Call
 from instances.config import RuntimeConfig
+from instances.gateway.models import routing_of_model
 from instances.providers.base import ChatRequest
 from instances.rows import FeedbackStatus
 from instances.runtime import Runtime
@@ -78,6 +79,7 @@ async def test_a_policy_that_has_learned_is_logged_under_another_name(make_confi
         second = await ask(runtime)
         assert (first.policy_version, second.policy_version) == (policy.version, f"{policy.version}+1")
         assert runtime.router("text+image").policy_version == f"{policy.version}+1"
+        assert routing_of_model(runtime, f"pointsman/{policy.version}") == {}
         assert await logged_versions(runtime) == [policy.version, f"{policy.version}+1"]
 
 

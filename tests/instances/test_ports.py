@@ -39,9 +39,11 @@ class Sheet:
 
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
+        self.steps: list[int] = []
         self.failed = False
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
+        self.steps.append(step)
         if not self.failed:
             self.failed = True
             raise OSError("disk full")
@@ -72,6 +74,7 @@ async def test_aggregates_reach_the_sink_and_its_failure_stays_its_own(
         async with asyncio.timeout(5):
             while not sink.rows:
                 await asyncio.sleep(0.01)
+    assert sink.steps == list(range(1, len(sink.steps) + 1))
     assert sink.rows[-1]["small.calls"] == 1
     assert sink.rows[-1]["requests.text.answered"] == 1
     assert sink.rows[-1]["small.cost_usd"] > 0

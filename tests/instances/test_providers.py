@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,14 @@ async def test_the_key_comes_from_the_environment_and_goes_nowhere_else(
     assert "sk-secret" not in str(failed.value)
 
 
+async def test_a_password_in_the_endpoints_address_is_in_no_error() -> None:
+    provider = await connected(SimpleNamespace(url="http://me:s3cret@[bad/v1"), "ok")
+    with pytest.raises(ProviderError, match=r"unreachable: .*\*\*\*@\[bad") as failed:
+        await provider.complete(HELLO)
+    await provider.close()
+    assert "s3cret" not in str(failed.value)
+
+
 def replay(recorded_file: Path, **settings: Any) -> ReplayProvider:
     return ReplayProvider(InstanceConfig(name="small", provider="replay", trace=str(recorded_file), **settings))
 
@@ -113,6 +122,13 @@ async def test_a_replay_answers_with_what_was_recorded(recorded_file: Path) -> N
     assert (completion.text, completion.input_tokens, completion.output_tokens) == ("4", 10, 2)
     assert completion.cost_usd == pytest.approx(0.001)
     assert completion.logprob == -0.5
+
+
+async def test_a_replay_gives_the_recorded_numbers_not_their_nearest_float32(tmp_path: Path) -> None:
+    numbers = {"cost_usd": 0.000123, "latency_s": 0.0017, "ttft_s": 0.0011, "logprob": -0.3}
+    row = {"query_id": "q", "prompt": "What is 2 + 2?", "model": "small", "response": "4", **numbers}
+    completion = await replay(write_table(table_of([row]), tmp_path / "trace.parquet")).complete(HELLO)
+    assert {name: getattr(completion, name) for name in numbers} == numbers
 
 
 async def test_a_replay_takes_the_recorded_time_divided_by_its_speed(tmp_path: Path) -> None:

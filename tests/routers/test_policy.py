@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from env.arms import Arm, Price, Tier
-from env.contexts import Queries
+from env.contexts import Contexts, Outcomes, Queries
 from env.errors import BadInput
 from env.features import Hashing
 from env.reward import DialMap, Reward
@@ -35,8 +35,6 @@ def policy_of(router: str = "linear_thompson", **settings: object) -> Policy:
 
 def taught(policy: Policy) -> Policy:
     rng = np.random.default_rng(0)
-    from env.contexts import Outcomes
-
     score = rng.random((len(PROMPTS), 3))
     outcomes = Outcomes.of(score, np.tile([0.001, 0.02, 0.003], (len(PROMPTS), 1)), 1 + score)
     policy.router.fit(policy.contexts(PROMPTS), outcomes)
@@ -76,6 +74,23 @@ def test_exploration_draws_the_law_that_it_states() -> None:
         assert counts[arm] / 4000 == pytest.approx(share, abs=0.03)
 
 
+@pytest.mark.parametrize("router", ["ridge", "linucb", "linear_thompson", "knn"])
+def test_serving_with_exploration_estimates_once(router: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = taught(policy_of(router))
+    kind, made = type(policy.router), 0
+    predict = kind.predict
+
+    def counted(self: Any, contexts: Contexts) -> Outcomes:
+        nonlocal made
+        made += 1
+        return predict(self, contexts)
+
+    monkeypatch.setattr(kind, "predict", counted)
+    decision = policy.decide(PROMPTS, rng=np.random.default_rng(1), explore=False, epsilon=0.3)
+    assert made == 1
+    assert set(decision.propensities.round(6)) == {0.1, 0.8}, "a third of 0.3 for each arm, and 0.7 for the best"
+
+
 def test_the_dial_moves_choices_from_cheap_to_best() -> None:
     policy = taught(policy_of("ridge"))
     costs = np.array([0.001, 0.02, 0.003])
@@ -108,7 +123,7 @@ def test_an_edited_description_is_refused(tmp_path: Path) -> None:
     folder = taught(policy_of()).save(tmp_path / "policy")
     document = json.loads((folder / POLICY_FILE).read_text())
     document["arms"][0]["name"] = "renamed"
-    with pytest.raises(BadInput, match=r"policy.json: .*version differs"):
+    with pytest.raises(BadInput, match=r"policy.json: describes another policy"):
         Policy.load(edited(folder, document))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -231,16 +231,19 @@ def test_a_state_does_not_change_when_its_router_goes_on_learning(name: str) -> 
 
 @every_router
 @pytest.mark.parametrize("explore", [True, False])
-def test_propensities_are_the_law_that_acted(name: str, explore: bool) -> None:
-    router = decider(name)
-    contexts = varied(4)
+def test_propensities_are_those_of_the_law(name: str, explore: bool) -> None:
+    router, contexts = decider(name), varied()
     law = router.law(contexts, explore=explore)
     decision = router.act(contexts, np.random.default_rng(0), explore=explore)
     # Thompson states its law by quadrature (error below 1e-3), and normalises only the whole row.
-    np.testing.assert_allclose(decision.propensities, law[np.arange(4), decision.arms], atol=1e-3)
-    if not router.capabilities.exact_propensity:
-        return  # it claims no more
-    draws = 20_000
+    np.testing.assert_allclose(decision.propensities, law[np.arange(len(contexts)), decision.arms], atol=1e-3)
+
+
+@routers_that(lambda kind: kind.capabilities.exact_propensity)
+@pytest.mark.parametrize("explore", [True, False])
+def test_the_law_is_the_one_that_acts(name: str, explore: bool) -> None:
+    router, contexts, draws = decider(name), varied(4), 20_000
+    law = router.law(contexts, explore=explore)
     for row in range(len(contexts)):
         repeated = contexts.take(np.full(draws, row))
         seen = router.act(repeated, np.random.default_rng(row), explore=explore)
@@ -250,20 +253,72 @@ def test_propensities_are_the_law_that_acted(name: str, explore: bool) -> None:
         assert (np.abs(shares - law[row]) <= tolerance).all(), (shares, law[row])
 
 
+def decisions_differ(router: Router, contexts: Contexts, others: Contexts, *, explore: bool) -> bool:
+    """Whether a router tells two contexts apart, by anything that it states about its decisions."""
+    one, other = (router.act(asked, np.random.default_rng(2), explore=explore) for asked in (contexts, others))
+    return any(not np.array_equal(getattr(one, f.name), getattr(other, f.name)) for f in fields(one))
+
+
 @every_router
-def test_unsupported_calls_are_refused_by_capability(name: str) -> None:
-    router = built(name)
+@pytest.mark.parametrize("explore", [True, False])
+def test_queues_are_looked_at_exactly_by_routers_that_say_so(name: str, explore: bool) -> None:
+    router = decider(name)
+    contexts = weighted(table(40, seed=6)[0], latency_weight=0.1)
+    busy = router.act(contexts, np.random.default_rng(2), explore=explore).arms
+    # A minute in the queue of the arm that would be chosen: ten times what a score can be worth.
+    queues = np.where(np.arange(ARMS) == busy[:, None], 60, 0).astype(np.float32)
+    differ = decisions_differ(router, contexts, replace(contexts, load=queues), explore=explore)
+    assert differ == router.capabilities.uses_load
+
+
+@routers_that(lambda kind: kind.capabilities.uses_load)
+def test_a_router_that_looks_at_queues_avoids_a_long_one(name: str) -> None:
+    router = decider(name)
+    contexts = weighted(table(40, seed=6)[0], latency_weight=0.1)
+    first = router.act(contexts, np.random.default_rng(2), explore=False).arms
+    queues = np.where(np.arange(ARMS) == first[:, None], 60, 0).astype(np.float32)
+    assert (router.act(replace(contexts, load=queues), np.random.default_rng(2), explore=False).arms != first).all()
+
+
+@every_router
+@pytest.mark.parametrize("explore", [True, False])
+def test_the_prompt_is_looked_at_exactly_by_routers_that_say_so(name: str, explore: bool) -> None:
+    contexts = weighted(table(40, seed=6)[0], cost_weight=50.0, latency_weight=0.1)
+    others = replace(contexts, features=contexts.features[::-1])
+    router = decider(name)
+    assert decisions_differ(router, contexts, others, explore=explore) == router.capabilities.uses_features
+
+
+def fit_a_table(router: Router) -> None:
+    router.fit(*table(8))
+
+
+def update_once(router: Router) -> None:
     contexts, outcomes = table(8)
     arms = np.zeros(8, dtype=np.int64)
-    if not router.capabilities.offline:
-        with pytest.raises(Unsupported, match="fit"):
-            router.fit(contexts, outcomes)
-    if not router.capabilities.online:
-        with pytest.raises(Unsupported, match="update"):
-            router.update(contexts, arms, outcomes.at(arms), np.ones(8))
-    if not router.capabilities.adds_arms:
-        with pytest.raises(Unsupported, match="add_arm"):
-            router.add_arm()
+    router.update(contexts, arms, outcomes.at(arms), np.ones(8))
+
+
+CALLS: dict[str, tuple[str, Callable[[Router], None]]] = {
+    "offline": ("fit", fit_a_table),
+    "online": ("update", update_once),
+    "adds_arms": ("add_arm", lambda router: router.add_arm()),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "capability"),
+    [
+        (name, capability)
+        for name in names()
+        for capability in CALLS
+        if not getattr(router_class(name).capabilities, capability)
+    ],
+)
+def test_unsupported_calls_are_refused_by_capability(name: str, capability: str) -> None:
+    called, make_call = CALLS[capability]
+    with pytest.raises(Unsupported, match=f"router `{name}` does not support {called};"):
+        make_call(built(name))
 
 
 @every_router
