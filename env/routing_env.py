@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, Unpack
 
@@ -12,9 +11,9 @@ from gymnasium.error import ResetNeeded
 from gymnasium.spaces import Discrete, Space
 from numpy.typing import NDArray
 
+from env.answers import Answers
 from env.contexts import Floats
 from env.errors import BadInput
-from env.pending import PendingFeedback
 from env.routing_table import RoutingTable, check_choice
 from env.scenarios import ScenarioLike
 from env.stream import Batch, Order, QueryStream
@@ -45,6 +44,7 @@ class RoutingEnv(gym.Env[Floats, Action]):
 
     - ``score``, ``cost_usd``, ``latency_s`` of the arm chosen, ``None`` where not recorded, or not judged yet;
     - ``refused``: True if the arm was masked. Nothing was called, and the reward is ``masked_reward``;
+    - ``imputed``, where ``unobserved="model"``: True if the outcome was modelled and not recorded;
     - ``propensity``: the probability with which the agent's own law chose the arm. The environment sees a choice and
       not a law, so this is ``None`` unless the agent stated it, see :meth:`declare_propensity`.
 
@@ -102,10 +102,9 @@ class RoutingEnv(gym.Env[Floats, Action]):
         self.observation_space: Space[Floats] = self.table.observation_space()
         self.action_space: Space[Action] = Discrete(self.table.n_arms)
         self._stream = QueryStream(self.table, order, scenario)
-        self._pending = PendingFeedback() if self._stream.scenario.delays else None
+        self._answers = Answers(self.table, self._stream.scenario.delays)
         self._asked: Batch | None = None
         self._answered = False
-        self._propensity: float | None = None
 
     @property
     def stream_hash(self) -> str:
@@ -128,8 +127,8 @@ class RoutingEnv(gym.Env[Floats, Action]):
         super().reset(seed=seed)
         if seed is not None or not self._stream.started:
             self._stream.rewind(self.np_random)
-            self._pending = PendingFeedback() if self._stream.scenario.delays else None
-        self._asked, self._answered, self._propensity = self._stream.take(1), False, None
+            self._answers.rewind()
+        self._asked, self._answered, self._answers.propensity = self._stream.take(1), False, None
         return self._observation(self._asked), self._question(self._asked)
 
     def step(self, action: Action) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
@@ -145,22 +144,11 @@ class RoutingEnv(gym.Env[Floats, Action]):
         asked = self._asked
         if asked is None or self._answered:
             raise ResetNeeded("one query is one step: call reset(), which goes on to the next query")
-        arm = operator.index(action)
-        if not 0 <= arm < self.table.n_arms:
-            raise BadInput(f"arm {arm} does not exist; the arms are 0 to {self.table.n_arms - 1}")
+        arm = self._answers.arm(action)
         self._answered = True
-        late = int(asked.delay[0])
-        info = self._question(asked)
-        info["score"] = None if late else _recorded(asked.told[0, arm])
-        info["cost_usd"] = _recorded(asked.cost_usd[0, arm])
-        info["latency_s"] = _recorded(asked.latency_s[0, arm])
-        info["refused"] = not asked.mask[0, arm]
-        info["propensity"] = self._propensity
-        if self._pending is not None:
-            ids = self.table.query_ids.take(asked.rows)
-            info["judgements"] = self._pending.exchange(asked, np.array([arm]), ids)[0]
+        info = self._question(asked) | self._answers.outcome(asked, arm)
         if self.view == "full":
-            info["all_score"] = np.full_like(asked.told[0], np.nan) if late else asked.told[0].copy()
+            info["all_score"] = np.full_like(asked.told[0], np.nan) if asked.delay[0] else asked.told[0].copy()
             info["all_cost_usd"] = asked.cost_usd[0].copy()
             info["all_latency_s"] = asked.latency_s[0].copy()
         return self._observation(asked), float(asked.reward[0, arm]), True, False, info
@@ -179,9 +167,7 @@ class RoutingEnv(gym.Env[Floats, Action]):
         Raises:
             BadInput: not in (0, 1].
         """
-        if not 0 < propensity <= 1:
-            raise BadInput(f"a propensity is in (0, 1], got {propensity}")
-        self._propensity = float(propensity)
+        self._answers.declare_propensity(propensity)
 
     def _observation(self, asked: Batch) -> Floats:
         observation: Floats = self.table.observations[asked.rows[0]].copy()
@@ -190,22 +176,10 @@ class RoutingEnv(gym.Env[Floats, Action]):
         return observation
 
     def _question(self, asked: Batch) -> dict[str, Any]:
-        row = asked.rows[0]
-        return {
-            "step": int(asked.steps[0]),
-            "query_id": str(self.table.query_ids[row]),
-            "task": self.table.tasks[row],
-            "cost_weight": float(asked.cost_weight[0]),
-            "action_mask": asked.mask[0].astype(np.int8),
-        }
+        return self._answers.question(asked) | {"cost_weight": float(asked.cost_weight[0])}
 
 
 def check_options(options: dict[str, Any] | None) -> None:
     """Refuse options of ``reset``: there are none, and one that is ignored would mislead."""
     if options:
         raise BadInput(f"reset knows no options, got `{next(iter(options))}`")
-
-
-def _recorded(value: np.float32) -> float | None:
-    number = float(value)
-    return number if number == number else None

@@ -44,6 +44,8 @@ class RoutingTable:
         query_ids: ``(n,)`` text.
         tasks: ``(n,)`` labels, or ``None``.
         left_out: queries that were dropped because no arm could be chosen on them.
+        imputed: ``(n, K)`` True where an outcome was modelled and not recorded; ``None`` where none was.
+        price_usd: ``(K,)`` what a call to each arm costs on average, as a public price list would tell.
     """
 
     name: str
@@ -60,6 +62,8 @@ class RoutingTable:
     query_ids: NDArray[Any]
     tasks: Objects
     left_out: int = 0
+    imputed: Bools | None = None
+    price_usd: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.query_ids)

@@ -22,7 +22,7 @@ from env.trace import Trace
 from env.trace_table import TableSettings
 from env.vector_env import RoutingVectorEnv, check_arms
 
-_INFOS = ("score", "cost_usd", "latency_s", "refused", "step", "query_id", "task", "judgements")
+_INFOS = ("score", "cost_usd", "latency_s", "refused", "step", "query_id", "task", "judgements", "imputed")
 
 try:
     from stable_baselines3.common.vec_env import VecEnv

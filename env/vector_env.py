@@ -183,6 +183,9 @@ class RoutingVectorEnv(VectorEnv[Floats, NDArray[np.integer[Any]], NDArray[Any]]
         infos["refused"], infos["_refused"] = ~batch.mask.reshape(-1).take(cells), self._true
         infos["propensity"] = np.full(self.num_envs, np.nan) if self._propensities is None else self._propensities
         infos["_propensity"] = self._false if self._propensities is None else self._true
+        if self.table.imputed is not None:
+            modelled = batch.mask & self.table.imputed.take(batch.rows, axis=0)
+            infos["imputed"], infos["_imputed"] = modelled.reshape(-1).take(cells), self._true
         at_once = batch.told
         if self._stream.scenario.delays:
             at_once = np.where(batch.delay[:, None] > 0, np.float32(np.nan), batch.told)
