@@ -24,7 +24,8 @@ from env.errors import BadInput, nearest
 from env.trace import Trace
 
 _PER_MTOK = 1_000_000
-_FIELDS = {"model", "input", "output", "cached_input", "reasoning", "from", "source"}
+_RATES = ("input", "output", "cached_input", "reasoning")
+_FIELDS = {"model", *_RATES, "from", "source"}
 _TIMEOUT_S = 30.0
 _TOKEN_COLUMNS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 
@@ -180,11 +181,8 @@ def fill_costs(table: pa.Table, prices: PriceTable, day: str | date | None = Non
 
 
 def _costs(price: Price, *counts: Floats) -> Floats:
-    input_tokens, output_tokens, cached, reasoning = (*counts, *[np.zeros_like(counts[0])] * (4 - len(counts)))
-    found = [
-        price.cost(i, o, cached_tokens=c, reasoning_tokens=r)
-        for i, o, c, r in zip(input_tokens, output_tokens, cached, reasoning, strict=True)
-    ]
+    """Dollars for input, output, cached and reasoning tokens, the last two perhaps absent."""
+    found = [price.cost(used[0], used[1], 0.0, *used[2:]) for used in zip(*counts, strict=True)]
     return np.array(found, dtype=np.float64)
 
 
@@ -230,18 +228,14 @@ def _entry(fields: Any, where: str) -> PriceEntry:
         if name not in _FIELDS:
             raise BadInput(f"{where}: unknown field `{name}`{nearest(name, _FIELDS)}")
     for name in ("input", "output", "from"):
-        if name not in fields:
+        if fields.get(name) is None:
             raise BadInput(f"{where}: `{name}` is missing")
-    rates = {name: _rate(fields[name], f"{where}: {name}") for name in ("input", "output")}
-    rates |= {
-        name: None if fields.get(name) is None else _rate(fields[name], f"{where}: {name}")
-        for name in ("cached_input", "reasoning")
-    }
+    rates = {name: _rate(fields[name], f"{where}: {name}") for name in _RATES if fields.get(name) is not None}
     price = Price(
-        rates["input"] or 0.0,
-        rates["output"] or 0.0,
-        cached_input_usd_per_mtok=rates["cached_input"],
-        reasoning_usd_per_mtok=rates["reasoning"],
+        rates["input"],
+        rates["output"],
+        cached_input_usd_per_mtok=rates.get("cached_input"),
+        reasoning_usd_per_mtok=rates.get("reasoning"),
     )
     return PriceEntry(fields["model"], price, _day(fields["from"], f"{where}: from"), str(fields.get("source", "")))
 
@@ -257,9 +251,7 @@ def _litellm(model: str, fields: Any, since: date | None, where: str) -> PriceEn
     dollars = [None if rate is None else _rate(rate, f"{where}: {model}") * _PER_MTOK for rate in rates]
     # A price of 2.5e-06 a token is 2.5 a million, not 2.4999999999999996.
     inputs, outputs, cached, reasoning = (None if rate is None else float(f"{rate:.9g}") for rate in dollars)
-    price = Price(
-        inputs or 0.0, outputs or 0.0, cached_input_usd_per_mtok=cached, reasoning_usd_per_mtok=reasoning
-    )
+    price = Price(inputs or 0.0, outputs or 0.0, cached_input_usd_per_mtok=cached, reasoning_usd_per_mtok=reasoning)
     return PriceEntry(model, price, since or datetime.now(UTC).date(), where)
 
 

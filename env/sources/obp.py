@@ -1,0 +1,109 @@
+"""Open Bandit Pipeline: a ``bandit_feedback`` dictionary, from memory or saved by ``numpy.savez``, and back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from env.errors import BadInput
+from env.sources.base import ARMS_METADATA, SCORE_RULE, Long, Source
+from env.sources.raw import Raw
+from env.trace import Trace
+
+_NEEDED = ("context", "action", "reward", "pscore")
+# What simulations add, and no log could hold.
+_TRUTHS = ("expected_reward", "pi_b")
+_POSITION = "position "
+
+
+def to_long(raw: Raw) -> Long:
+    """One row per round: the context becomes the features, ``pscore`` the propensity, ``position`` the task."""
+    raw.need(*_NEEDED)
+    feedback = raw.records[0]
+    arrays = {name: np.asarray(feedback[name]) for name in _NEEDED if feedback[name] is not None}
+    for name in _NEEDED:
+        if name not in arrays:
+            raise BadInput(f"{raw.where}: array {name}: Python objects, which are never loaded; save numbers")
+    context, action = arrays["context"], arrays["action"]
+    n = len(action)
+    if context.ndim != 2 or any(len(values) != n for values in arrays.values()):
+        shapes = ", ".join(f"{name} {values.shape}" for name, values in arrays.items())
+        raise BadInput(f"{raw.where}: one row a round is expected in each array, and a context (n, d); got {shapes}")
+    n_actions = int(feedback.get("n_actions") or action.max() + 1)
+    rewards = Raw.of(pa.table({name: arrays[name].reshape(n) for name in ("action", "reward", "pscore")}), raw.where)
+    rewards.numbers("action", 0, n_actions - 1, f"an action is one of 0 ... {n_actions - 1} (n_actions)")
+    rewards.numbers("reward", 0, 1, SCORE_RULE)
+    rewards.numbers("pscore", float(np.nextafter(0, 1)), 1, "the chosen action's probability is in (0, 1]")
+    position = feedback.get("position")
+    table = pa.table(
+        {
+            "query_id": [f"round-{row}" for row in range(n)],
+            "task": [None] * n if position is None else [f"{_POSITION}{int(at)}" for at in np.asarray(position)],
+            "prompt": pa.nulls(n, pa.string()),
+            "model": [str(at) for at in action],
+            "score": arrays["reward"].astype(np.float64),
+            **{name: pa.nulls(n) for name in ("input_tokens", "output_tokens", "cost_usd", "latency_s")},
+            "propensity": arrays["pscore"].astype(np.float64),
+            "features": pa.FixedSizeListArray.from_arrays(
+                pa.array(context.astype(np.float32).ravel()), context.shape[1]
+            ),
+            "featuriser": ["obp context"] * n,
+        }
+    )
+    arms = json.dumps([str(arm) for arm in range(n_actions)])
+    left = [name for name in _TRUTHS if feedback.get(name) is not None]
+    notes = ["the actions are numbers; costs and latencies are not recorded"]
+    if left:
+        notes.append(f"left out: {', '.join(left)} (truths of a simulation, which no log holds)")
+    return Long(table.replace_schema_metadata({ARMS_METADATA: arms}), tuple(notes))
+
+
+def to_bandit_feedback(trace: Trace) -> dict[str, Any]:
+    """A bandit log as Open Bandit Pipeline's estimators take it.
+
+    Args:
+        trace: one scored arm per query, with its propensity, and features.
+
+    Returns:
+        ``n_rounds, n_actions, context (n, d), action_context (K, K), action (n,), position (n,) or None,
+        reward (n,), pscore (n,)``; actions are numbers of ``trace.arms``.
+
+    Raises:
+        BadInput: the trace is no bandit log, or has no features.
+
+    Example:
+        >>> from env.trace_io import from_rows
+        >>> row = {"query_id": "q", "prompt": None, "model": "a", "score": 1.0, "propensity": 0.5, "features": [0.1]}
+        >>> to_bandit_feedback(from_rows([row]))["action"]
+        array([0])
+    """
+    if not trace.is_log:
+        raise BadInput(f"trace {trace.name}: no bandit log: obp takes one chosen arm per query, with its propensity")
+    if trace.features is None:
+        raise BadInput(f"trace {trace.name}: no features; obp's context is what the policy saw")
+    scored = np.flatnonzero(trace.observed.any(axis=1))
+    action = trace.observed[scored].argmax(axis=1)
+    tasks = [str(task or "") for task in trace.tasks[scored]]
+    placed = bool(tasks) and all(task.startswith(_POSITION) for task in tasks)
+    return {
+        "n_rounds": len(scored),
+        "n_actions": trace.n_arms,
+        "context": trace.features[scored],
+        "action_context": np.eye(trace.n_arms, dtype=int),
+        "action": action,
+        "position": np.array([int(task.removeprefix(_POSITION)) for task in tasks]) if placed else None,
+        "reward": trace.score[scored, action].astype(np.float64),
+        "pscore": trace.cell_columns["propensity"][scored, action].astype(np.float64),
+    }
+
+
+SOURCE = Source(
+    name="obp",
+    what="bandit_feedback of Open Bandit Pipeline, saved by numpy.savez: context, action, reward, pscore, position",
+    home="https://github.com/st-tech/zr-obp",
+    looks_like=lambda raw: {*_NEEDED} <= {*raw.columns},
+    to_long=to_long,
+)
