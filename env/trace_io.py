@@ -24,7 +24,7 @@ REQUIRED = (
 )  # fmt: skip
 OPTIONAL_PER_QUERY = (
     "split", "timestamp", "dial", "cost_weight", "latency_weight", "prompt_hash", "agent", "node", "parent", "priority",
-    "policy_version",
+    "policy_version", "model_type",
 )  # fmt: skip
 OPTIONAL_PER_CELL = (
     "propensity", "available", "queue_wait_s", "ttft_s", "feedback_source", "error", "response", "logprob", "imputed",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
 
-from env.contexts import Contexts, Floats, Ints
+from env.arm_masks import ArmLike, arm_masks
+from env.contexts import Bools, Contexts, Floats, Ints, Outcomes, mean_observed
 from env.errors import BadInput
 from env.features import Featuriser, default_featuriser, from_config
+from env.reward_model import fill_gaps
 from env.routing_table import RoutingTable, check_choice, weight_that_decides
 from env.trace import Trace
 from env.trace_io import bundled_path, load_trace
@@ -40,6 +42,7 @@ class TableSettings(TypedDict, total=False):
     latency_weight: float
     unobserved: Unobserved
     masked_reward: float
+    arms: Sequence[ArmLike] | None
 
 
 def trace_table(
@@ -53,6 +56,7 @@ def trace_table(
     latency_weight: float = 0.0,
     unobserved: Unobserved = "mask",
     masked_reward: float = -1.0,
+    arms: Sequence[ArmLike] | None = None,
 ) -> RoutingTable:
     """A table of one part of a trace.
 
@@ -67,17 +71,20 @@ def trace_table(
         max_cost_weight: top of the drawn cost weights. ``None`` for the weight at which the mean costs of
             the dearest and the cheapest arm are one whole score point apart on the training part.
         latency_weight: score points per second.
-        unobserved: what becomes of cells that the reward cannot be computed of: ``"mask"`` them,
-            ``"error"`` if there are any. (``"model"`` them is not available yet.)
+        unobserved: what becomes of cells that the reward cannot be computed of: ``"mask"`` them, ``"error"`` if
+            there are any, or ``"model"`` them, see :mod:`env.reward_model`; the part's outcomes alone go into that, and
+            the environments tell of each answer whether it was modelled. A bandit log is never masked.
         masked_reward: reward of choosing an arm that is masked.
+        arms: what is known of the arms: each masks the queries that are not of its ``model_types``, or do not
+            fit into its ``context_window``, see :func:`env.arm_masks.arm_masks`. Queries that no arm can take
+            are left out, and counted in ``left_out``. Arms that the trace says were not ``available`` are
+            masked in any case.
 
     Raises:
         BadInput: what is wrong with the trace or the settings, and the mend.
     """
     check_choice("part", part, _PARTS)
     check_choice("unobserved", unobserved, _UNOBSERVED)
-    if unobserved == "model":
-        raise BadInput("unobserved='model' is not available yet; use 'mask' for a table with gaps, or trace.complete()")
     if not 0 <= latency_weight < np.inf:
         raise BadInput(f"latency_weight is finite and 0 or more, in score points per second, got {latency_weight}")
     recorded = trace if isinstance(trace, Trace) else _load(*_stamp(trace))
@@ -86,9 +93,14 @@ def trace_table(
     here = recorded.take(rows)
     if cost_weight == "observe" and max_cost_weight is None:
         max_cost_weight = weight_that_decides(recorded.take(training).outcomes, recorded.name)
+    may = arm_masks(recorded, arms)[rows]
+    outcomes, modelled = here.outcomes, None
+    if unobserved == "model":
+        outcomes, modelled = _filled(_Same(recorded), part, split_seed, made_by)
     table = RoutingTable.of(
         Contexts.of(features, recorded.n_arms, latency_weight=latency_weight, task=here.tasks),
-        here.outcomes,
+        # What cannot be chosen is as good as not recorded; a mask could not leave a query without any arm.
+        Outcomes(*(np.where(may, column, np.float32(np.nan)) for column in _columns(outcomes))),
         cost_weight=cost_weight,
         max_cost_weight=max_cost_weight,
         masked_reward=masked_reward,
@@ -96,8 +108,12 @@ def trace_table(
         query_ids=here.query_ids,
         name=f"trace {recorded.name}, {part} part",
     )
-    _check_gaps(table, recorded, unobserved)
-    return table
+    _check_gaps(table, recorded, unobserved, may)
+    prices = mean_observed(recorded.cost_usd[training])
+    if modelled is None:
+        return replace(table, price_usd=prices)
+    kept = np.isin(here.query_ids.astype(str), table.query_ids.astype(str))
+    return replace(table, price_usd=prices, imputed=(modelled & may)[kept])
 
 
 def table_of(trace: str | Path | Trace | RoutingTable, settings: TableSettings) -> RoutingTable:
@@ -160,6 +176,18 @@ def _part(same: _Same, part: Part, split_seed: int, featuriser: Featuriser | Non
     return rows, training, np.clip(features, -1, 1)
 
 
+@functools.lru_cache(maxsize=_KEPT)
+def _filled(same: _Same, part: Part, split_seed: int, featuriser: Featuriser | None) -> tuple[Outcomes, Bools]:
+    """Outcomes of a part with its gaps modelled, and where they were."""
+    rows, _, features = _part(same, part, split_seed, featuriser)
+    here = same.trace.take(rows)
+    return fill_gaps(features, here.outcomes, here.groups, here.arms, name=f"trace {here.name}, {part} part")
+
+
+def _columns(outcomes: Outcomes) -> tuple[Floats, Floats, Floats]:
+    return outcomes.score, outcomes.cost_usd, outcomes.latency_s
+
+
 def _features(trace: Trace, featuriser: Featuriser | None) -> tuple[Floats, str]:
     if trace.features is not None and (featuriser is None or featuriser.fingerprint == trace.featuriser):
         return trace.features, trace.featuriser or "the trace"
@@ -173,14 +201,15 @@ def _features(trace: Trace, featuriser: Featuriser | None) -> tuple[Floats, str]
     return maker.transform(list(trace.prompts)), maker.fingerprint
 
 
-def _check_gaps(table: RoutingTable, trace: Trace, unobserved: Unobserved) -> None:
-    gaps = table.mask == 0
-    if unobserved == "error" and (gaps.any() or table.left_out):
+def _check_gaps(table: RoutingTable, trace: Trace, unobserved: Unobserved, may: Bools) -> None:
+    """Refuse gaps that must not be masked. ``may`` ``(n, K)``: where an arm can take a query, gap or not."""
+    gaps = int(may.sum()) - int(table.mask.sum())
+    if unobserved == "error" and gaps:
         raise BadInput(
-            f"{table.name}: {int(gaps.sum()) + table.left_out * table.n_arms} outcomes were not observed; "
+            f"{table.name}: {gaps} outcomes were not observed; "
             "trace.complete() keeps the queries without gaps, unobserved='mask' masks them"
         )
-    if not gaps.any():
+    if not gaps:
         return
     # Where a policy chose what was recorded, a mask would tell an agent which arm that policy chose.
     logged = trace.cell_columns.get("propensity")
@@ -188,9 +217,10 @@ def _check_gaps(table: RoutingTable, trace: Trace, unobserved: Unobserved) -> No
     if by_policy or bool((table.mask.sum(axis=1) == 1).all()):
         raise BadInput(
             f"{table.name} is a bandit log: masking what was not observed would leave only the logged choice. "
-            "Evaluate a policy on it by off-policy estimators, or use a table of several arms per query"
+            "Evaluate a policy on it by off-policy estimators, model the gaps with unobserved='model', "
+            "or use a table of several arms per query"
         )
-    never = np.flatnonzero(gaps.all(axis=0))
+    never = np.flatnonzero(may.any(axis=0) & ~table.mask.any(axis=0))
     if len(never):
         raise BadInput(
             f"{table.name}: arm `{table.arms[int(never[0])]}` has no observed outcome; "

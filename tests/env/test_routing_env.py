@@ -338,7 +338,6 @@ def test_a_bandit_log_is_not_masked() -> None:
         ({"part": "tests"}, "did you mean `test`"),
         ({"view": "fool"}, "view `fool` is unknown"),
         ({"order": "shufle"}, "did you mean `shuffle`"),
-        ({"unobserved": "model"}, "not available yet"),
         ({"unobserved": "drop"}, "unobserved `drop` is unknown"),
         ({"cost_weight": -1.0}, "finite and 0 or more"),
         ({"cost_weight": float("nan")}, "finite and 0 or more"),
