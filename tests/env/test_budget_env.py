@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def test_an_episode_is_a_window_and_the_next_one_goes_on() -> None:
 
 
 def test_the_reward_is_the_score_and_the_money_is_counted() -> None:
-    env = RoutingBudgetEnv(table(latency_weight=None) if False else table(), window=20, budget_usd=0.4)
+    env = RoutingBudgetEnv(table(), window=20, budget_usd=0.4)
     spent = 0.0
     for _, asked, _, reward, info in play(env, 3, dearest):
         assert reward == pytest.approx(info["score"], abs=1e-6)
@@ -123,7 +124,13 @@ def test_arms_that_cost_more_than_is_left_are_closed_and_free_ones_never() -> No
         assert np.array_equal(asked["action_mask"] == 1, prices <= asked["left_usd"])
     assert not played[-1][1]["action_mask"][1:].any()
     assert len(played) == 40, "the free arm answers to the end"
-    assert 0 < played[-1][4]["overspent_usd"] < PRICES.max(), "the last paid call was dearer than its list price"
+
+
+def test_the_call_that_overshoots_is_paid_in_full_and_stated() -> None:
+    env = RoutingBudgetEnv(table(), window=10, budget_usd=0.06)
+    ends = [play(env, seed, dearest)[-1][4] for seed in range(10)]
+    assert all(end["spent_usd"] == pytest.approx(0.06 - end["left_usd"] + end["overspent_usd"]) for end in ends)
+    assert 0 < max(end["overspent_usd"] for end in ends) < PRICES.max()
 
 
 def test_a_closed_arm_is_refused_and_the_query_is_over() -> None:
@@ -187,12 +194,9 @@ def test_the_agent_sees_what_is_left_of_budget_and_window() -> None:
 def test_a_share_lies_between_always_the_cheapest_and_always_the_dearest(small_trace: Trace) -> None:
     train = small_trace.split(0).train
     means = small_trace.cost_usd[train].mean(axis=0, dtype=np.float64)
+    quarter = 0.75 * means.min() + 0.25 * means.max()
     for part in ("train", "test"):
-        for share, per_query in (
-            (0.0, means.min()),
-            (1.0, means.max()),
-            (None, 0.75 * means.min() + 0.25 * means.max()),
-        ):
+        for share, per_query in ((0.0, means.min()), (1.0, means.max()), (None, quarter)):
             env = RoutingBudgetEnv(small_trace, part=part, featuriser=Hashing(8), window=12, budget=share)
             assert env.budget_usd == pytest.approx(12 * per_query, rel=1e-5), "list prices are the training part's"
 
@@ -278,8 +282,6 @@ def test_bad_arguments_are_told_with_the_mend(small_trace: Trace, settings_of: d
 def test_every_answer_needs_a_recorded_cost(small_trace: Trace) -> None:
     cost = small_trace.cost_usd.copy()
     cost[3, 2] = np.nan
-    from dataclasses import replace
-
     partly = replace(small_trace, cost_usd=cost)
     with pytest.raises(BadInput, match=r"arm `large` has answers without a recorded cost.*unobserved='model'"):
         RoutingBudgetEnv(partly, part="all", featuriser=Hashing(8))
