@@ -33,12 +33,17 @@ if TYPE_CHECKING:
     from env.errors import MissingExtra as MissingExtra
     from env.errors import PointsmanError as PointsmanError
     from env.features import default_featuriser as default_featuriser
+    from env.prices import PriceTable as PriceTable
+    from env.prices import with_costs as with_costs
     from env.prompts import render as render
     from env.reward import DialMap as DialMap
     from env.reward import Reward as Reward
     from env.routing_env import RoutingEnv as RoutingEnv
+    from env.sources.arrivals import load_arrivals as load_arrivals
+    from env.sources.importing import import_files as import_files
+    from env.sources.named import load_trace as load_trace
+    from env.sources.obp import to_bandit_feedback as to_bandit_feedback
     from env.trace import Trace as Trace
-    from env.trace_io import load_trace as load_trace
     from env.trace_io import save_trace as save_trace
     from experiments import plot as plot
     from experiments.compare import compare as compare
@@ -79,7 +84,12 @@ _PUBLIC = {
     "Reward": "env.reward:Reward",
     "RoutingEnv": "env.routing_env:RoutingEnv",
     "Trace": "env.trace:Trace",
-    "load_trace": "env.trace_io:load_trace",
+    "PriceTable": "env.prices:PriceTable",
+    "with_costs": "env.prices:with_costs",
+    "load_arrivals": "env.sources.arrivals:load_arrivals",
+    "import_files": "env.sources.importing:import_files",
+    "to_bandit_feedback": "env.sources.obp:to_bandit_feedback",
+    "load_trace": "env.sources.named:load_trace",
     "save_trace": "env.trace_io:save_trace",
     "compare": "experiments.compare:compare",
     "evaluate": "experiments.evaluate:evaluate",

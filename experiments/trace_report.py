@@ -9,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from env.errors import BadInput
+from env.sources.public_sets import registry
 from env.trace import Trace
 from env.trace_io import REQUIRED, likely_meant
 from experiments.money import per_thousand
@@ -121,3 +122,29 @@ def same_arms(trace: Trace, arms: tuple[str, ...]) -> Trace:
             f"{', '.join(trace.arms)}; record the missing ones (`pointsman record`), or train a policy on this trace"
         )
     return trace.select_arms(arms)
+
+
+def about(name: str) -> dict[str, str]:
+    """What is known of a public set: home, licence, how it was made; nothing for other traces.
+
+    Example:
+        >>> about("routellm")["licence"], about("mine.parquet")
+        ('Apache-2.0', {})
+    """
+    found = registry().get(name)
+    if found is None:
+        return {}
+    get = f"{found.size / 1e6:.1f} MB" if found.files else "by hand"
+    fields = {"name": name, "kind": found.kind, "what": found.what, "home": found.home}
+    return {**fields, "licence": found.licence, "note": found.note, "download": get}
+
+
+def public_sets() -> Table:
+    """The public sets that have a name, with their homes and licences."""
+    shown = Table(title="Public sets", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for head in ("name", "kind", "what", "home", "licence", "download"):
+        shown.add_column(head, no_wrap=head == "name", overflow="fold")
+    for name in registry():
+        known = about(name)
+        shown.add_row(*(known[column] for column in ("name", "kind", "what", "home", "licence", "download")))
+    return shown

@@ -23,10 +23,19 @@ Columns: TypeAlias = Mapping[str, Sequence[Any]]
 
 
 class Long(NamedTuple):
-    """Long rows, and what a reader must know of how they were made."""
+    """Long rows, and what a reader must know of how they were made.
+
+    Attributes:
+        table: the rows, under the names of a trace's columns.
+        notes: one line each.
+        absent: columns that a trace has and the file has not.
+        left_out: columns of the file that are no part of a trace.
+    """
 
     table: pa.Table
     notes: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,11 @@ import pyarrow as pa
 from env.errors import BadInput, nearest
 from env.prices import PriceTable, fill_costs
 from env.sources import detect, get, long
+from env.sources.base import Long
 from env.sources.raw import Raw, Record, read_raw, together
 from env.sources.tokens import rough_tokens
 from env.trace import Trace
-from env.trace_io import from_table
+from env.trace_io import KNOWN, from_table
 
 _SUFFIXES = (".parquet", ".csv", ".jsonl", ".json", ".npz")
 # Of use for costs only, and no columns of a trace.
@@ -33,12 +34,16 @@ class Imported:
         table: its long rows, as they are written.
         format: the name of the source.
         notes: what a reader must know of how it was made.
+        null_columns: columns that the files have not, null in the trace.
+        left_out: columns of the files that are no part of a trace.
     """
 
     trace: Trace
     table: pa.Table
     format: str
     notes: tuple[str, ...]
+    null_columns: tuple[str, ...]
+    left_out: tuple[str, ...]
 
 
 def import_files(
@@ -60,7 +65,7 @@ def import_files(
         paths: files or folders.
         format: one of :func:`names`; ``None`` to tell by the columns of the first file.
         name: of the trace; that of the first file by default.
-        columns: new names of columns, ``{"llm": "model"}``.
+        columns: new names of columns, ``{"llm": "model"}``; an empty one leaves the column out.
         score_range: lowest and highest score of the files' own scale, mapped onto [0, 1].
         scores: a file with ``query_id, score`` and perhaps ``model``: grades given elsewhere.
         estimate_tokens: count tokens roughly where they were not recorded and the text was.
@@ -72,8 +77,12 @@ def import_files(
         BadInput: file, row, column, and the mend.
     """
     files = _files(paths)
-    raws = [_prepared(read_raw(path), columns or {}, score_range) for path in files]
+    raws = [_renamed(read_raw(path), columns or {}) for path in files]
     source = get(format or detect(raws[0]))
+    if source is long.SOURCE:
+        _check_names(columns or {})
+    if score_range is not None:
+        raws = [_on_unit_scale(raw, *score_range) for raw in raws]
     if source.joins:
         raws = [together(raws)]
     longs = [source.to_long(raw) for raw in raws]
@@ -83,10 +92,15 @@ def import_files(
             from_table(_plain(table), name="part", where=raw.where)  # says in which file something is wrong
     table, where = _joined(tables), raws[0].where if len(raws) == 1 else f"{len(raws)} files"
     notes = [note for long in longs for note in long.notes]
+    if source is long.SOURCE and scores is None and any("score" in part.absent for part in longs):
+        raise BadInput(
+            f"{where}: row 0 (header): column `score` is missing; --map OLD=score renames one, --scores FILE takes "
+            "the grades of another file by query_id"
+        )
     if scores is not None:
         table, told = _with_scores(table, read_raw(Path(scores)))
         notes = [*(note for note in notes if "no score" not in note), told]
-    title = name or files[0].stem
+    title = name or Path(paths[0]).stem
     if estimate_tokens or prices is not None:
         from_table(_plain(table), name=title, where=where)  # the numbers are numbers
     if estimate_tokens:
@@ -100,7 +114,14 @@ def import_files(
         table = table.drop_columns(["response"])
     table = _complete(table)
     trace = from_table(table, name=title, where=where)
-    return Imported(trace, table, source.name, tuple(dict.fromkeys(notes)))
+    return Imported(
+        trace,
+        table,
+        source.name,
+        tuple(dict.fromkeys(notes)),
+        tuple(dict.fromkeys(c for part in longs for c in part.absent if table[c].null_count == table.num_rows)),
+        tuple(dict.fromkeys([*(old for old, new in (columns or {}).items() if not new), *_left_out(longs)])),
+    )
 
 
 def _files(paths: Sequence[str | Path]) -> list[Path]:
@@ -115,40 +136,46 @@ def _files(paths: Sequence[str | Path]) -> list[Path]:
     return found
 
 
-def _prepared(raw: Raw, columns: Mapping[str, str], score_range: tuple[float, float] | None) -> Raw:
+def _renamed(raw: Raw, columns: Mapping[str, str]) -> Raw:
     for old, new in columns.items():
         if old not in raw.columns:
             raise BadInput(f"--map {old}={new}: {raw.where} has no column `{old}`{nearest(old, raw.columns)}")
         if new in raw.columns and new not in columns:
             raise BadInput(f"--map {old}={new}: {raw.where} has a column `{new}` already")
-    if columns:
-        raw = raw.renamed(columns)
-    if score_range is None:
-        return raw
-    low, high = score_range
+    return raw.renamed(columns) if columns else raw
+
+
+def _check_names(columns: Mapping[str, str]) -> None:
+    for old, new in columns.items():
+        if new and new not in KNOWN:
+            raise BadInput(f"--map {old}={new}: a trace has no column `{new}`{nearest(new, KNOWN)}")
+
+
+def _left_out(longs: Sequence[Long]) -> list[str]:
+    return [column for part in longs for column in part.left_out]
+
+
+def _on_unit_scale(raw: Raw, low: float, high: float) -> Raw:
     if not low < high:
         raise BadInput(f"--score-range {low:g} {high:g}: the lowest score comes first, and is below the highest")
     scored = next((column for column in ("score", "reward") if column in raw.columns), None)
     if scored is None:
         raise BadInput(f"{raw.where}: --score-range needs a column `score`; --map OLD=score renames one")
     rule = f"--score-range says that scores are from {low:g} to {high:g}"
-    if isinstance(raw.content, pa.Table) or raw.where.endswith(".npz"):
-        return _scaled(raw, scored, low, high, rule)
-    rows: list[Record] = []
-    for number, row in enumerate(raw.content):
-        value = raw.number(number, scored, row.get(scored), high, rule, low=low)
-        rows.append({**row, scored: None if value is None else (value - low) / (high - low)})
-    return Raw(raw.where, raw.columns, rows, raw.origin)
-
-
-def _scaled(raw: Raw, scored: str, low: float, high: float, rule: str) -> Raw:
     if isinstance(raw.content, pa.Table):
         values = (raw.numbers(scored, low, high, rule) - low) / (high - low)
         at = raw.columns.index(scored)
         table = raw.content.set_column(at, scored, pa.array(values, mask=np.isnan(values)))
         return Raw(raw.where, raw.columns, table)
-    arrays = raw.content[0]
-    return Raw(raw.where, raw.columns, [{**arrays, scored: (np.asarray(arrays[scored], float) - low) / (high - low)}])
+    if raw.where.endswith(".npz"):
+        arrays = raw.content[0]
+        values = (np.asarray(arrays[scored], dtype=np.float64) - low) / (high - low)
+        return Raw(raw.where, raw.columns, [{**arrays, scored: values}])
+    rows: list[Record] = []
+    for number, row in enumerate(raw.content):
+        value = raw.number(number, scored, row.get(scored), high, rule, low=low)
+        rows.append({**row, scored: None if value is None else (value - low) / (high - low)})
+    return Raw(raw.where, raw.columns, rows, raw.origin)
 
 
 def _joined(tables: list[pa.Table]) -> pa.Table:
@@ -166,7 +193,7 @@ def _plain(table: pa.Table) -> pa.Table:
 
 
 def _complete(table: pa.Table) -> pa.Table:
-    for name in ("task", "prompt", "score", "input_tokens", "output_tokens", "cost_usd", "latency_s"):
+    for name in ("prompt", *long.MAY_BE_ABSENT):
         if name not in table.column_names:
             table = table.append_column(name, pa.nulls(table.num_rows))
     return table

@@ -4,48 +4,57 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from env.errors import BadInput
 from env.sources.base import SCORE_RULE, Long, Source
 from env.sources.raw import Raw
-from env.trace_io import OPTIONAL_PER_CELL, OPTIONAL_PER_QUERY, REQUIRED
+from env.trace_io import KNOWN, REQUIRED, likely_meant
 
 # What a table may lack: its values become null. Without the others there is no trace.
-_MAY_BE_ABSENT = ("task", "score", "input_tokens", "output_tokens", "cost_usd", "latency_s")
-_KNOWN = {*REQUIRED, *OPTIONAL_PER_QUERY, *OPTIONAL_PER_CELL, "attempt", "features", "featuriser"}
-_USED_FOR_COST = {"cached_tokens", "reasoning_tokens"}
+MAY_BE_ABSENT = ("task", "score", "input_tokens", "output_tokens", "cost_usd", "latency_s")
+# No columns of a trace, but of use for costs.
+_FOR_COSTS = ("cached_tokens", "reasoning_tokens")
+# Said before a column is renamed: a name is a near miss, a factor of 1,000 is not.
+_UNITS = {"cost_usd": " (dollars a call)", "latency_s": " (seconds)"}
 
 
 def looks_long(raw: Raw) -> bool:
-    """A model column, and something that says which query it was asked."""
-    return "model" in raw.columns and bool({"query_id", "prompt"} & {*raw.columns})
+    """Two columns or more that a trace has: then what is missing can be named."""
+    return len({*raw.columns} & {*KNOWN}) > 1
 
 
 def to_long(raw: Raw) -> Long:
     """Fill in what may be absent, and leave out what is no part of a trace."""
-    raw.need("model")
+    _need(raw, "model")
     table, notes = raw.table, []
     if "query_id" not in raw.columns:
-        raw.need("prompt")
-        # The prompt is what makes two rows the same query.
-        table = table.append_column("query_id", table["prompt"].cast(pa.string()))
-        codes = table["query_id"].combine_chunks().dictionary_encode().indices.to_pylist()
-        table = table.set_column(table.num_columns - 1, "query_id", pa.array([f"q{code}" for code in codes]))
+        _need(raw, "prompt")
+        prompts = table["prompt"].cast(pa.string()).combine_chunks().dictionary_encode()
+        table = table.append_column("query_id", pa.array([f"q{code}" for code in prompts.indices.to_pylist()]))
         notes.append("no column query_id: rows with the same prompt are one query")
-    elif "prompt" not in raw.columns and "features" not in raw.columns:
-        raw.need("prompt")
     if "prompt" not in raw.columns:
+        if "features" not in raw.columns:
+            _need(raw, "prompt")
         table = table.append_column("prompt", pa.nulls(table.num_rows, pa.string()))
     if "score" in raw.columns:
         raw.numbers("score", 0, 1, SCORE_RULE)
-    absent = [name for name in _MAY_BE_ABSENT if name not in table.column_names]
+    unread = [name for name in table.column_names if name not in KNOWN and name not in _FOR_COSTS]
+    for name, column in likely_meant(unread, table.column_names).items():
+        raise BadInput(
+            f"{raw.where}: column `{name}` is no part of a trace; is it `{column}`{_UNITS.get(column, '')}? "
+            f"--map {name}={column} renames it, --map {name}= leaves it out"
+        )
+    absent = tuple(name for name in MAY_BE_ABSENT if name not in table.column_names)
     for name in absent:
         table = table.append_column(name, pa.nulls(table.num_rows))
-    dropped = [name for name in table.column_names if name not in _KNOWN | _USED_FOR_COST]
-    table = table.drop_columns(dropped)
-    if absent:
-        notes.append(f"not in {raw.where}, null in the trace: {', '.join(absent)}")
-    if dropped:
-        notes.append(f"left out: {', '.join(dropped)} (no part of a trace; --map renames a column)")
-    return Long(table, tuple(notes))
+    return Long(table.drop_columns(unread), tuple(notes), absent, tuple(unread))
+
+
+def _need(raw: Raw, column: str) -> None:
+    if column not in raw.columns:
+        raise BadInput(
+            f"{raw.where}: row 0 (header): column `{column}` is missing; a trace has {', '.join(REQUIRED)} (values may "
+            f"be null), and --map OLD={column} renames one"
+        )
 
 
 SOURCE = Source(

@@ -12,14 +12,15 @@ from env.sources.public_sets import PublicSet, names, public_set
 from env.sources.recipes import make
 from env.trace import Trace
 from env.trace_formats import read_table
-from env.trace_io import from_table, load_trace, write_table
+from env.trace_io import from_table, write_table
+from env.trace_io import load_trace as read_trace
 
 DATA_FOLDER = "POINTSMAN_DATA"
 # Part of the cache's path: a set that is made in another way is made anew.
 _RECIPES_VERSION = "1"
 
 
-def load(source: str | Path) -> Trace:
+def load_trace(source: str | Path) -> Trace:
     """A trace by the path of its file, ``"bundled"``, or the name of a public set.
 
     A file of that name comes first, so that nothing on disk is ever hidden by a set.
@@ -28,7 +29,7 @@ def load(source: str | Path) -> Trace:
         BadInput: neither a file nor a set, or what is wrong with it.
 
     Example:
-        >>> load("bundled").n_arms > 1
+        >>> load_trace("bundled").n_arms > 1
         True
     """
     name = str(source)
@@ -36,7 +37,7 @@ def load(source: str | Path) -> Trace:
         return load_named(name)
     if Path(name).suffix == "" and name != "bundled" and not Path(source).exists() and os.sep not in name:
         raise BadInput(f"{name}: no such file, and no public set of that name; sets: bundled, {', '.join(names())}")
-    return load_trace(source)
+    return read_trace(source)
 
 
 def load_named(name: str) -> Trace:

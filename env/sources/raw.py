@@ -138,11 +138,12 @@ class Raw:
                 )
 
     def renamed(self, names: Mapping[str, str]) -> Raw:
-        """The same rows with some columns renamed."""
-        columns = tuple(names.get(column, column) for column in self.columns)
+        """The same rows with some columns renamed; an empty name leaves the column out."""
+        out = [column for column in self.columns if names.get(column) == ""]
+        columns = tuple(names.get(column, column) for column in self.columns if column not in out)
         if isinstance(self.content, pa.Table):
-            return Raw(self.where, columns, self.content.rename_columns(columns), self.origin)
-        rows = [{names.get(key, key): value for key, value in row.items()} for row in self.content]
+            return Raw(self.where, columns, self.content.drop_columns(out).rename_columns(columns), self.origin)
+        rows = [{names.get(k, k): value for k, value in row.items() if k not in out} for row in self.content]
         return Raw(self.where, columns, rows, self.origin)
 
 

@@ -11,31 +11,38 @@ from experiments.cli.output import JsonTarget, Output
 
 app = typer.Typer(help="Recorded data: import, look at, check, export.", no_args_is_help=True)
 
-_Source = Annotated[str, typer.Argument(metavar="TRACE", help="Parquet, CSV or JSONL file, or `bundled`.")]
-
-# What a table may lack: its values become null. Without the others there is no trace.
-_MAY_BE_ABSENT = ("task", "input_tokens", "output_tokens", "cost_usd", "latency_s")
-# Said before a column is renamed: a name is a near miss, a factor of 1,000 is not.
-_UNITS = {"cost_usd": " (dollars a call)", "latency_s": " (seconds)"}
+_HELP = "Parquet, CSV or JSONL file, `bundled`, or the name of a public set."
+_Source = Annotated[str, typer.Argument(metavar="TRACE", help=_HELP)]
 
 
 @app.command()
-def info(source: _Source, json: JsonTarget = None) -> None:
+def info(
+    source: Annotated[str | None, typer.Argument(metavar="[TRACE]", help=f"{_HELP} Without one: the sets.")] = None,
+    json: JsonTarget = None,
+) -> None:
     """Show counts, and the mean score, cost and latency of every model."""
-    from env.trace_io import load_trace
-    from experiments.trace_report import caveats, table
+    from env.sources.named import load_trace
+    from experiments.trace_report import about, caveats, public_sets, table
 
-    out, trace = Output(json), load_trace(source)
+    out = Output(json)
+    if source is None:
+        out.say(public_sets())
+        out.result([about(name) for name in _set_names()])
+        return
+    trace = load_trace(source)
     out.say(table(trace))
+    known = about(source)
+    for line in [f"{key}: {known[key]}" for key in ("home", "licence", "note") if known.get(key)]:
+        out.say(line)
     for caveat in caveats(trace):
         out.say(f"note: {caveat}")
-    out.result({**trace.summary(), "caveats": caveats(trace)})
+    out.result({**trace.summary(), "caveats": caveats(trace), **({"source": known} if known else {})})
 
 
 @app.command()
 def validate(source: _Source, json: JsonTarget = None) -> None:
     """Check every value: what is impossible fails (exit status 2), what is doubtful is noted."""
-    from env.trace_io import load_trace
+    from env.sources.named import load_trace
     from experiments.trace_report import caveats
 
     out, trace = Output(json), load_trace(source)
@@ -48,56 +55,86 @@ def validate(source: _Source, json: JsonTarget = None) -> None:
 
 @app.command("import")
 def import_(
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="Parquet, CSV or JSONL, one row per query and model.")],
+    sources: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of one format, or their folder.")],
     out: Annotated[Path, typer.Option("--out", help="Parquet file to write.")],
-    map_: Annotated[
-        list[str] | None, typer.Option("--map", metavar="OLD=NEW", help="Rename a column; `OLD=` leaves it out.")
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", help="long, routerbench, routellm, ...; told by the columns where it is not given."),
     ] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="OLD=NEW[,...]", help="Rename columns; `OLD=` leaves one out."),
+    ] = None,
+    score_range: Annotated[
+        tuple[float, float] | None, typer.Option("--score-range", metavar="LOW HIGH", help="The scale of the scores.")
+    ] = None,
+    scores: Annotated[
+        Path | None, typer.Option("--scores", help="Grades given elsewhere: query_id, score, perhaps model.")
+    ] = None,
+    estimate_tokens: Annotated[
+        bool, typer.Option("--estimate-tokens", help="Count tokens roughly where only the text was recorded.")
+    ] = False,
+    prices: Annotated[
+        str | None,
+        typer.Option("--prices", metavar="list|FILE|URL", help="Costs that were not recorded: tokens times prices."),
+    ] = None,
+    price_date: Annotated[
+        str | None,
+        typer.Option("--price-date", metavar="DAY", help="Of the prices; else each request's day."),
+    ] = None,
+    responses: Annotated[bool, typer.Option("--responses", help="Keep the answers too.")] = False,
     json: JsonTarget = None,
 ) -> None:
-    """Rename columns, check every value, and write a trace."""
-    import pyarrow as pa
+    """Read logs in their own format, check every value, and write a trace."""
+    from env.prices import PriceTable
+    from env.sources.importing import import_files
+    from env.trace_io import write_table
 
-    from env.errors import BadInput, nearest
-    from env.trace_formats import read_table
-    from env.trace_io import KNOWN, from_table, likely_meant, write_table
+    shown, table = Output(json), PriceTable.load()
+    found = import_files(
+        sources,
+        format_,
+        name=out.stem,
+        columns=_columns(map_ or []),
+        score_range=score_range,
+        scores=scores,
+        estimate_tokens=estimate_tokens,
+        prices=None if prices is None else table if prices == "list" else table.update(prices),
+        price_day=price_date,
+        keep_responses=responses,
+    )
+    write_table(found.table, out)
+    where = ", ".join(map(str, sources))
+    if found.null_columns:
+        shown.say(f"not in {where}, null in the trace: {', '.join(found.null_columns)}")
+    if found.left_out:
+        shown.say(f"left out: {', '.join(found.left_out)} (no part of a trace; --map renames a column)")
+    for note in found.notes:
+        shown.say(f"note: {note}")
+    shown.say(f"{out}: {found.trace!r}, from {found.format}")
+    told = {"path": str(out), "format": found.format, "notes": list(found.notes)}
+    columns = {"null_columns": list(found.null_columns), "left_out": list(found.left_out)}
+    shown.result({**told, **columns, **found.trace.summary()})
 
-    shown, table = Output(json), read_table(source)
-    removed: list[str] = []
-    for pair in map_ or []:
+
+def _columns(pairs: list[str]) -> dict[str, str]:
+    from env.errors import BadInput
+
+    found: dict[str, str] = {}
+    for pair in [pair for given in pairs for pair in given.split(",")]:
         old, equals, new = pair.partition("=")
-        if not equals:
+        if not equals or not old:
             raise BadInput(f"--map {pair}: write it as OLD=NEW, for example --map llm=model")
-        if old not in table.column_names:
-            raise BadInput(f"--map {pair}: {source} has no column `{old}`{nearest(old, table.column_names)}")
-        if not new:
-            table, removed = table.drop_columns([old]), [*removed, old]
-            continue
-        if new not in KNOWN:
-            raise BadInput(f"--map {pair}: a trace has no column `{new}`{nearest(new, KNOWN)}")
-        names = [new if name == old else name for name in table.column_names]
-        if names.count(new) > 1:
-            raise BadInput(f"--map {pair}: {source} has a column `{new}` already")
-        table = table.rename_columns(names)
-    unread = [name for name in table.column_names if name not in KNOWN]
-    for name, column in likely_meant(unread, table.column_names).items():
-        raise BadInput(
-            f"{source}: column `{name}` is no part of a trace; is it `{column}`{_UNITS.get(column, '')}? "
-            f"--map {name}={column} renames it, --map {name}= leaves it out"
-        )
-    absent = [name for name in _MAY_BE_ABSENT if name not in table.column_names]
-    for name in absent:
-        table = table.append_column(name, pa.nulls(table.num_rows))
-    dropped = [*removed, *unread]
-    table = table.drop_columns(unread)
-    trace = from_table(table, name=out.stem, where=str(source))
-    write_table(table, out)
-    if absent:
-        shown.say(f"not in {source}, null in the trace: {', '.join(absent)}")
-    if dropped:
-        shown.say(f"left out: {', '.join(dropped)} (no part of a trace; --map renames a column)")
-    shown.say(f"{out}: {trace!r}")
-    shown.result({"path": str(out), "null_columns": absent, "left_out": dropped, **trace.summary()})
+        if old in found or (new and new in found.values()):
+            raise BadInput(f"--map {pair}: a column has one name; `{old if old in found else new}` is there twice")
+        found[old] = new
+    return found
+
+
+def _set_names() -> list[str]:
+    from env.sources.public_sets import registry
+
+    return list(registry())
 
 
 @app.command()
