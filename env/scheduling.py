@@ -8,13 +8,14 @@ inside a class the oldest goes first. A ticket of class ``c`` is therefore in th
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Generic, TypeVar
 
-from env.errors import PointsmanError, nearest
+from env.errors import BadInput, PointsmanError, nearest
 
 T = TypeVar("T")
 
@@ -106,6 +107,7 @@ class Scheduler(Generic[T]):
         *,
         max_length: int = 256,
         ageing_s: float = 5.0,
+        mean_service_s: float | None = None,
         on_expired: Callable[[Ticket[T]], None] | None = None,
     ) -> None:
         """An empty queue.
@@ -113,6 +115,7 @@ class Scheduler(Generic[T]):
         Args:
             max_length: tickets that may wait; one more raises ``QueueFull``.
             ageing_s: waiting time that lifts a ticket by one class.
+            mean_service_s: how long calls took before this queue began, where that is known.
             on_expired: called with each ticket that is dropped past its deadline.
         """
         self.max_length = max_length
@@ -121,14 +124,14 @@ class Scheduler(Generic[T]):
         self._classes: list[OrderedDict[int, Ticket[T]]] = [OrderedDict() for _ in Priority]
         self._numbers = 0
         self._length = 0
-        self._mean_service_s: float | None = None
+        self._mean_service_s = mean_service_s
 
     def __len__(self) -> int:
         return self._length
 
     @property
     def mean_service_s(self) -> float:
-        """Running mean of the service time in seconds; 0 before the first observation."""
+        """Running mean of the service time in seconds; 0 while nothing is known."""
         return self._mean_service_s or 0.0
 
     def submit(
@@ -233,3 +236,47 @@ class Scheduler(Generic[T]):
         del self._classes[ticket.priority][ticket.number]
         ticket.state = state
         self._length -= 1
+
+
+class TokenBucket:
+    """A rate limit: ``rate`` requests a second in the long run, and ``burst`` of them at once.
+
+    Kept as the one time at which the bucket would be full again (the generic cell rate algorithm), not as a level
+    that is topped up: so a request held back until :attr:`ready_at` is let through then, whatever was rounded.
+
+    Example:
+        >>> bucket = TokenBucket(rate=2.0, burst=2)
+        >>> [bucket.take(0.0), bucket.take(0.0), bucket.take(0.0)]
+        [True, True, False]
+        >>> bucket.ready_at, bucket.take(0.5)
+        (0.5, True)
+    """
+
+    def __init__(self, rate: float, burst: float = 1.0) -> None:
+        """A full bucket.
+
+        Args:
+            rate: requests per second, above 0.
+            burst: requests that may come at once after a rest, 1 or more.
+        """
+        if not 0 < rate < math.inf or not 1 <= burst < math.inf:
+            raise BadInput(f"a rate limit is above 0 and its burst 1 or more, got {rate:g} and {burst:g}")
+        self.rate = rate
+        self.burst = burst
+        self._full_at = -math.inf
+
+    @property
+    def ready_at(self) -> float:
+        """When the next request is let through; it may lie in the past."""
+        return self._full_at - (self.burst - 1) / self.rate
+
+    def take(self, now: float) -> bool:
+        """Let a request through, or say that the limit is reached."""
+        if now < self.ready_at:
+            return False
+        self._full_at = max(self._full_at, now) + 1 / self.rate
+        return True
+
+    def wait(self, now: float, requests: int = 1) -> float:
+        """Seconds until the last of so many requests is let through, all of which wait for nothing else."""
+        return max(0.0, max(self._full_at - now, 0.0) + (requests - self.burst) / self.rate)

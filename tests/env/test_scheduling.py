@@ -131,3 +131,10 @@ def test_every_ticket_ends_exactly_once(steps: list[tuple[str, int, int]]) -> No
         ended.append(ticket.item)
     assert sorted(ended) == list(range(len(tickets)))
     assert len(queue) == 0
+
+
+def test_what_was_known_before_the_first_call_is_expected_until_calls_teach_better() -> None:
+    queue = Scheduler[str](mean_service_s=4.0)
+    assert queue.expected_wait(Priority.NORMAL, busy=1, concurrency=1) == 4.0
+    queue.served(14.0)
+    assert queue.mean_service_s == 5.0
