@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from env.errors import MissingExtra
-from env.files import whole_file
 from experiments.baselines import ORACLE, fixed_name
 from experiments.compare import PLACEBO, ZERO, Array, Entry, Report
+from experiments.plot.style import COLOURS, empty_figure
 from experiments.report import title
 from experiments.train import Feedback
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, which people with any common colour blindness can tell apart, without its yellow, which
-# is lost on white. Black and grey are kept for the references. After six routers the dashes change.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 _DASHES = ("-", "--", "-.")
 _ZERO_STYLE = {
@@ -31,7 +26,6 @@ _ZERO_STYLE = {
 }
 _PER_THOUSAND = 1000
 _LABEL_SPOTS = ((5, -9, "left"), (5, 4, "left"), (-5, 4, "right"), (-5, -9, "right"))  # offsets in points
-_FORMATS = ("png", "svg", "pdf")
 
 
 def frontier(report: Report) -> Figure:
@@ -44,11 +38,7 @@ def frontier(report: Report) -> Figure:
     Raises:
         MissingExtra: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtra("drawing a comparison", "train") from error
-    figure = Figure(figsize=(9.5, 5.4), dpi=150, layout="constrained")
+    figure = empty_figure(9.5, 5.4)
     axes = figure.add_subplot()
     with_cost = any(np.isfinite(entry.cost).all() and entry.cost.max() > 0 for entry in report.entries)
     if with_cost:
@@ -59,25 +49,6 @@ def frontier(report: Report) -> Figure:
     if with_cost:
         _label_arms(figure, axes, report)
     return figure
-
-
-def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
-    """Write a figure as PNG, SVG and PDF.
-
-    Returns:
-        The files, PNG first.
-    """
-    from matplotlib import rc_context
-
-    target = Path(folder)
-    files = [target / f"{name}.{kind}" for kind in _FORMATS]
-    # Without a date and with a fixed salt for its ids, the same comparison gives the same file.
-    stamp: dict[str, Any] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    with rc_context({"svg.hashsalt": "pointsman"}):
-        for file in files:
-            with whole_file(file) as scratch:
-                figure.savefig(scratch, format=file.suffix[1:], metadata=stamp[file.suffix[1:]])
-    return files
 
 
 def _draw_curves(axes: Any, report: Report) -> None:
@@ -97,16 +68,16 @@ def _draw_curves(axes: Any, report: Report) -> None:
     learned = [entry for entry in report.entries if entry.feedback not in (None, Feedback.NONE)]
     learned = [entry for entry in learned if entry.router not in (ZERO, PLACEBO)]
     for number, entry in enumerate(learned):
-        turn, colour = divmod(number, len(_COLOURS))
-        style = {"color": _COLOURS[colour], "linestyle": _DASHES[turn % len(_DASHES)], "linewidth": 1.4}
+        turn, colour = divmod(number, len(COLOURS))
+        style = {"color": COLOURS[colour], "linestyle": _DASHES[turn % len(_DASHES)], "linewidth": 1.4}
         cost, low = _smooth(entry.cost, entry.band[0])
-        axes.fill_between(cost, low, _smooth(entry.cost, entry.band[1])[1], color=_COLOURS[colour], alpha=0.07, lw=0)
+        axes.fill_between(cost, low, _smooth(entry.cost, entry.band[1])[1], color=COLOURS[colour], alpha=0.07, lw=0)
         axes.plot(*_smooth(entry.cost, entry.score), **style, zorder=4)
         points = {
             "marker": _MARKERS[number % len(_MARKERS)],
             "markersize": 3.5,
             "linestyle": "none",
-            "color": _COLOURS[colour],
+            "color": COLOURS[colour],
         }
         axes.plot(entry.cost * _PER_THOUSAND, entry.score, **points, zorder=5)
         axes.plot([], [], **{**points, **style}, label=entry.router)
@@ -176,7 +147,7 @@ def _draw_scores(axes: Any, report: Report) -> None:
     heights = np.arange(len(entries))
     score = np.array([entry.score[-1] for entry in entries])
     low, high = (np.array([entry.band[side, -1] for entry in entries]) for side in (0, 1))
-    axes.errorbar(score, heights, xerr=[score - low, high - score], fmt="o", color=_COLOURS[0], markersize=4, capsize=2)
+    axes.errorbar(score, heights, xerr=[score - low, high - score], fmt="o", color=COLOURS[0], markersize=4, capsize=2)
     axes.set_yticks(heights, [entry.router for entry in entries], fontsize=7)
     axes.set_xlabel("mean score on test queries (0 to 1), 95 % interval; the trace has no costs")
     axes.grid(alpha=0.25, linewidth=0.5)
