@@ -15,15 +15,15 @@ from env.sources import llmrouterbench, long, obp, request_logs, routellm, route
 from env.sources.base import Source
 from env.sources.raw import Raw, Record
 
-# The most particular first: the first that recognises a file has it.
+# The first that recognises a file has it; the generic one is the last to be asked.
 SOURCES = (
     obp.SOURCE,
     routerarena.SOURCE,
     llmrouterbench.SOURCE,
     routerbench.SOURCE,
     request_logs.SOURCE,
-    long.SOURCE,
     routellm.SOURCE,
+    long.SOURCE,
 )
 
 
