@@ -61,4 +61,6 @@ def prompt_hash(prompt: str, key: bytes = b"") -> str:
         >>> prompt_hash("hello", key=b"site secret") == prompt_hash("hello")
         False
     """
-    return hashlib.blake2b(normalise(prompt).encode(), key=key, digest_size=16).hexdigest()
+    # Half a surrogate pair, as a cut text may hold, is no UTF-8; and no key may be longer than blake2b takes.
+    short = key if len(key) <= hashlib.blake2b.MAX_KEY_SIZE else hashlib.blake2b(key).digest()
+    return hashlib.blake2b(normalise(prompt).encode(errors="surrogatepass"), key=short, digest_size=16).hexdigest()

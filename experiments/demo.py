@@ -196,7 +196,7 @@ def _serve_and_ask(
         say(f"{len(prompts)} new prompts with the official openai client; every second answer is streamed.")
         exchanges = [_exchange(server, item, number) for number, item in enumerate(prompts)]
         say(_table(exchanges))
-        first = explain(policy, prompts[0].prompt)
+        first = explain(policy, prompts[0].prompt, dial=config.dial, models=up)
         say(f"Why the first went where it went: {first.why}")
     return exchanges, store
 

@@ -81,7 +81,7 @@ def _runtime(config: RuntimeConfig | str | Path | None, policy: Policy | str | P
 
 def _build(config: RuntimeConfig | str | Path | None, policy: Policy | str | Path | None) -> Runtime:
     if not isinstance(config, RuntimeConfig):
-        config = load_config(config or os.environ.get(CONFIG_VARIABLE))
+        config = load_config(config or os.environ.get(CONFIG_VARIABLE) or None)
     if isinstance(policy, str | Path):
         policy = Policy.load(policy)
     return Runtime(config, policy=policy)

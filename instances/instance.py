@@ -202,7 +202,9 @@ class LLMInstance:
             self._failures += 1
             if failure.unreachable or self._failures >= _FAILURES_UNTIL_DOWN:
                 if self.healthy:
-                    _log.warning("%s is down: %s", self.name, failure)
+                    # What an upstream says of a request may quote it; that nobody is there quotes nothing.
+                    why = str(failure) if failure.unreachable else f"status {failure.status}"
+                    _log.warning("%s is down: %s", self.name, why)
                 self.healthy = False
 
 

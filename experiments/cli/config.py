@@ -11,7 +11,10 @@ from experiments.cli.output import JsonTarget, Output
 
 app = typer.Typer(help="The runtime's configuration file.", no_args_is_help=True)
 
-_File = Annotated[Path | None, typer.Argument(metavar="[FILE]", help="YAML; the shipped one when not given.")]
+_File = Annotated[
+    Path | None,
+    typer.Argument(metavar="[FILE]", envvar="POINTSMAN_CONFIG", help="YAML; the shipped one when not given."),
+]
 
 
 @app.command()

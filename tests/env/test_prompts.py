@@ -48,3 +48,9 @@ def test_case_and_white_space_do_not_make_another_prompt(words: list[str], gap: 
 
 def test_the_key_of_a_site_keeps_its_hashes_apart() -> None:
     assert len({prompt_hash("hello"), prompt_hash("hello", b"one"), prompt_hash("hello", b"two")}) == 3
+
+
+def test_any_text_and_any_key_has_a_hash() -> None:
+    cut = "\ud83d"
+    assert prompt_hash(cut) != prompt_hash("\ud83e")
+    assert prompt_hash("hello", key=b"k" * 200) not in (prompt_hash("hello"), prompt_hash("hello", key=b"k" * 64))

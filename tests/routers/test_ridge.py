@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn import linear_model
 
 from env.contexts import Contexts, Outcomes
 from env.errors import BadInput
@@ -11,7 +12,6 @@ from routers import make
 from routers.least_squares import ALPHAS, advantage_errors, fit_linear, plainest
 from routers.placebo import Placebo
 from routers.ridge import Ridge
-from tests.conftest import needs
 
 
 def data(n: int = 80, d: int = 5, k: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -23,9 +23,6 @@ def data(n: int = 80, d: int = 5, k: int = 3) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("alpha", [0.0, 0.1, 10.0, 1e4])
 def test_solution_equals_scikit_learn(alpha: float) -> None:
-    needs("train", "scikit-learn's own solution")
-    from sklearn import linear_model
-
     x, y = data()
     ours, theirs = fit_linear(x, y, alpha), linear_model.Ridge(alpha=alpha).fit(x, y)
     np.testing.assert_allclose(ours.weights.T, theirs.coef_, atol=1e-5)
