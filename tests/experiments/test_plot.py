@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from env import scenarios
+from env.contexts import Contexts, Outcomes
 from env.features import Featuriser
+from env.routing_table import RoutingTable
 from env.trace import Trace
+from experiments import plot
 from experiments.compare import REFERENCES, Report, compare
 from experiments.plot import frontier, save
 from tests.conftest import needs
@@ -70,3 +75,21 @@ def test_without_costs_it_shows_scores(costless_trace: Trace, featuriser: Featur
     axes = frontier(report).axes[0]
     assert "the trace has no costs" in axes.get_xlabel()
     assert {"ridge", "fixed:large", "oracle"} <= {label.get_text() for label in axes.get_yticklabels()}
+
+
+def test_a_scenario_is_drawn_with_every_arm_and_its_openings() -> None:
+    rng = np.random.default_rng(0)
+    outcomes = Outcomes.of(rng.random((200, 3)), np.tile([0.001, 0.01, 0.1], (200, 1)))
+    contexts = Contexts.of(rng.uniform(-1, 1, (200, 2)), 3)
+    table = RoutingTable.of(contexts, outcomes, arms=("small", "middle", "large"))
+    scenario = scenarios.make("outage", arm="large", at=50, until=100) + scenarios.make("delayed_feedback", queries=20)
+    true, told, cost, opened = plot.scenario(scenario, table).axes
+    assert [text.get_text() for text in true.get_legend().get_texts()] == ["small", "middle", "large"]
+    assert [text.get_text() for text in opened.get_yticklabels()] == ["small", "middle", "large"]
+    assert "outage + delayed_feedback" in true.get_title()
+    large = true.get_lines()[2].get_ydata()
+    assert np.isnan(large[50:100]).all()
+    assert np.isfinite(large[:50]).all()
+    assert len(opened.collections[2].get_paths()) == 2, "before the outage and after it"
+    assert np.isnan(told.get_lines()[0].get_ydata()[:12]).all(), "nothing has been judged yet"
+    assert cost.get_yscale() == "symlog"
