@@ -33,7 +33,7 @@ test: $(INSTALLED)  ## The tests that need no server
 	$(BIN)/pytest
 
 test-all: $(INSTALLED)  ## All tests; an absent part or server fails (.ci/with-servers starts them)
-	POINTSMAN_REQUIRE=$${POINTSMAN_REQUIRE-train,mlflow,local,postgres} $(BIN)/pytest
+	POINTSMAN_REQUIRE=$${POINTSMAN_REQUIRE-train,mlflow,local,postgres,agents} $(BIN)/pytest
 
 check: $(INSTALLED)  ## Lint, format and strict types
 	$(BIN)/ruff check .
@@ -52,6 +52,7 @@ docs: $(INSTALLED)  ## Make again what the documents show: the README's table an
 	$(BIN)/pointsman compare bundled --routers $(SHOWN) --seeds 10 --out docs/bundled --no-track
 	$(BIN)/python -m experiments.documents README.md docs/bundled
 	$(BIN)/python -m experiments.documents --execute notebooks/01_the_loop.ipynb
+	$(BIN)/python -m experiments.studies.agents --json docs/agents/rows.json --document docs/agents.md
 
 policy: $(INSTALLED)  ## Train the policy that ships with the package on the bundled trace
 	$(BIN)/pointsman train bundled --router linucb --feedback full --out instances/data/policy --no-track

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from env.answers import Answers, closed
 from env.contexts import Bools, Floats, mean_observed
 from env.errors import BadInput
-from env.routing_env import Action, check_options
-from env.routing_table import RoutingTable, check_choice
+from env.routing_env import Action, check_options, check_render_mode
+from env.routing_table import RoutingTable
 from env.scenarios import ScenarioLike
 from env.stream import Batch, Order, QueryStream
 from env.sync_vector_env import SharedTableVectorEnv
@@ -104,7 +104,7 @@ class RoutingBudgetEnv(gym.Env[Floats, Action]):
         render_mode: None = None,
         **settings: Unpack[TableSettings],
     ) -> None:
-        check_choice("render_mode", render_mode, (None,))
+        check_render_mode(render_mode)
         if not isinstance(window, int | np.integer) or window < 1:
             raise BadInput(f"window is a number of queries, 1 or more, got {window}")
         self.table = table_of(trace, settings)

@@ -25,6 +25,13 @@ class BadInput(PointsmanError):
     exit_code = 2
 
 
+class NoRendering(BadInput, TypeError):
+    """An environment was asked to draw itself.
+
+    Also a ``TypeError``: Stable-Baselines3's ``make_vec_env`` asks every id for ``rgb_array``, and takes that for a no.
+    """
+
+
 class MissingExtra(PointsmanError):
     """Optional parts of Pointsman are not installed; the message holds the line that installs them.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from env.answers import Answers
 from env.contexts import Floats
-from env.errors import BadInput
+from env.errors import BadInput, NoRendering
 from env.routing_table import RoutingTable, check_choice
 from env.scenarios import ScenarioLike
 from env.stream import Batch, Order, QueryStream
@@ -95,7 +95,7 @@ class RoutingEnv(gym.Env[Floats, Action]):
         **settings: Unpack[TableSettings],
     ) -> None:
         check_choice("view", view, VIEWS)
-        check_choice("render_mode", render_mode, (None,))
+        check_render_mode(render_mode)
         self.table = table_of(trace, settings)
         self.view = view
         self.render_mode = render_mode
@@ -177,6 +177,12 @@ class RoutingEnv(gym.Env[Floats, Action]):
 
     def _question(self, asked: Batch) -> dict[str, Any]:
         return self._answers.question(asked) | {"cost_weight": float(asked.cost_weight[0])}
+
+
+def check_render_mode(render_mode: object) -> None:
+    """Refuse to draw: there is nothing to see."""
+    if render_mode is not None:
+        raise NoRendering(f"render_mode `{render_mode}` is unknown: nothing is drawn; leave it out")
 
 
 def check_options(options: dict[str, Any] | None) -> None:

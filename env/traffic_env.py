@@ -18,8 +18,8 @@ from env.answers import Answers, closed
 from env.arrivals import ArrivalsLike, ArrivalStream
 from env.contexts import Floats
 from env.errors import BadInput
-from env.routing_env import Action, check_options
-from env.routing_table import RoutingTable, check_choice
+from env.routing_env import Action, check_options, check_render_mode
+from env.routing_table import RoutingTable
 from env.scenarios import ScenarioLike
 from env.stream import Batch, Order, QueryStream
 from env.sync_vector_env import SharedTableVectorEnv
@@ -134,7 +134,7 @@ class RoutingTrafficEnv(gym.Env[Floats, Action]):
         render_mode: None = None,
         **settings: Unpack[TableSettings],
     ) -> None:
-        check_choice("render_mode", render_mode, (None,))
+        check_render_mode(render_mode)
         if not isinstance(window, int | np.integer) or window < 1:
             raise BadInput(f"window is a number of requests, 1 or more, got {window}")
         for name, value in (("deadline_s", deadline_s), ("wait_scale_s", wait_scale_s)):

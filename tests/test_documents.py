@@ -1,4 +1,4 @@
-"""The Python examples of README and CONTRIBUTING run as they stand, and the README's figures are generated."""
+"""The Python examples of the documents run as they stand, and their figures are generated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import yaml
 from experiments.cli import app
 from experiments.documents import markdown_table
 from experiments.record import read_prompts
+from experiments.studies.agents import markdown
 from instances.config import parse_config
+from tests.conftest import needs
 
 ROOT = Path(__file__).parents[1]
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -22,7 +24,7 @@ _YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 def examples() -> list[object]:
     found = []
-    for name in ("README.md", "CONTRIBUTING.md"):
+    for name in ("README.md", "CONTRIBUTING.md", "docs/agents.md"):
         for number, block in enumerate(_BLOCK.findall((ROOT / name).read_text()), start=1):
             found.append(pytest.param(block, id=f"{name}-{number}"))
     return found
@@ -30,6 +32,8 @@ def examples() -> list[object]:
 
 @pytest.mark.parametrize("source", examples())
 def test_the_example_runs(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "stable_baselines3" in source or "sb3_contrib" in source:
+        needs("agents", "the example")
     monkeypatch.chdir(tmp_path)
     exec(compile(source, "example", "exec"), {"__name__": "example"})
 
@@ -64,3 +68,8 @@ def test_every_command_is_one() -> None:
 def test_the_readme_shows_the_comparison_that_was_run() -> None:
     rows = json.loads((ROOT / "docs" / "bundled" / "rows.json").read_text())
     assert markdown_table(rows) in (ROOT / "README.md").read_text()
+
+
+def test_the_agents_are_those_of_the_study_that_was_run() -> None:
+    rows = json.loads((ROOT / "docs" / "agents" / "rows.json").read_text())
+    assert markdown(rows) in (ROOT / "docs" / "agents.md").read_text()

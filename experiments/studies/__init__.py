@@ -1,0 +1,1 @@
+"""Studies: what is measured on these environments, each by one command."""
