@@ -1,0 +1,9 @@
+"""What ``pm.plot`` offers. Each gives a matplotlib ``Figure``; :func:`save` writes it as PNG, SVG and PDF."""
+
+from __future__ import annotations
+
+from experiments.plot.frontier import frontier
+from experiments.plot.scenario import scenario
+from experiments.plot.style import save
+
+__all__ = ["frontier", "save", "scenario"]
