@@ -35,6 +35,8 @@ def load_trace(source: str | Path) -> Trace:
     name = str(source)
     if name in names() and not Path(source).is_file():
         return load_named(name)
+    if name in names("arrivals") and not Path(source).exists():
+        raise BadInput(f"{name}: a set of arrivals, and no trace: pointsman.load_arrivals({name!r})")
     if Path(name).suffix == "" and name != "bundled" and not Path(source).exists() and os.sep not in name:
         raise BadInput(f"{name}: no such file, and no public set of that name; sets: bundled, {', '.join(names())}")
     return read_trace(source)

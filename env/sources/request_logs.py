@@ -40,6 +40,8 @@ def to_long(raw: Raw) -> Long:
     rows = [_row(raw, row, raw.records[row], asked) for row in answered]
     unscored = sum(row["score"] is None for row in rows)
     notes = [_HOW_TO_SCORE.format(count=unscored, all=len(rows))] if unscored else []
+    if free := sum(row["cost_usd"] == 0 and bool(row["output_tokens"]) for row in rows):
+        notes.append(f"{free} requests with output cost 0 dollars: LiteLLM writes that for models without a price too")
     return Long(table_of(rows), tuple(notes))
 
 
@@ -54,7 +56,9 @@ def _row(raw: Raw, row: int, record: Record, asked: Mapping[str, Mapping[str, An
     model = record.get("model") or response.get("model") or request.get("model")
     if not model:
         raw.fail(row, "model", "null")
-    cost = next((record[name] for name in ("response_cost", "spend", "cost") if record.get(name) is not None), None)
+    cost = _first(record, "response_cost", "spend", "cost")
+    if record.get("response_cost_failure_debug_info"):
+        cost = None  # LiteLLM's 0 of a model that it has no price of
     latency = record.get("latency_s", record.get("response_time"))
     error = _error(record)
     return {

@@ -317,6 +317,14 @@ def test_litellm_logs_become_requests_with_prompts_costs_and_times(tmp_path: Pat
     assert any("2 of 2 requests have no score: add `score`" in note for note in found.notes)
 
 
+def test_litellms_zero_for_a_model_without_a_price_is_no_cost(tmp_path: Path) -> None:
+    rows = [{**litellm_rows()[0], "id": f"r{n}", "response_cost": 0.0} for n in range(2)]
+    rows[1]["response_cost_failure_debug_info"] = {"error_str": "This model isn't mapped yet."}
+    found = import_files([write_jsonl(tmp_path / "log.jsonl", rows)], prices=PriceTable.load())
+    np.testing.assert_allclose(found.trace.cost_usd[:, 0], [0, 0.0016], rtol=1e-5)
+    assert any(note.startswith("1 requests with output cost 0 dollars") for note in found.notes)
+
+
 def test_scores_of_another_file_are_joined(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "spend.jsonl", litellm_rows())
     grades = write_csv(

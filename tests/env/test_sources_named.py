@@ -181,6 +181,8 @@ def test_files_come_before_names_and_unknown_names_are_listed(
         load_trace("routelm")
     with pytest.raises(BadInput, match=r"no public trace set `routelm`; did you mean `routellm`"):
         load_named("routelm")
+    with pytest.raises(BadInput, match=r"azure2023_conv: a set of arrivals, and no trace: pointsman.load_arrivals"):
+        load_trace("azure2023_conv")
     with pytest.raises(BadInput, match=r"no/such/file.parquet: no such file"):
         load_trace("no/such/file.parquet")
     path = save_trace(small_trace, nowhere / "t.parquet")
