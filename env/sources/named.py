@@ -68,9 +68,12 @@ def stored(found: PublicSet) -> Path:
     put_it = f"put {file} (see {found.home}) into a folder and set {DATA_FOLDER} to it, or into {cache_folder()}"
     if not found.files:
         raise BadInput(f"set {found.name}: {found.note}; {put_it}")
-    cache_folder().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=f".{found.name}.") as scratch:
-        return write_table(make(found, download(found, Path(scratch), put_it)), cache_folder() / file)
+    try:
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=f".{found.name}.") as scratch:
+            return write_table(make(found, download(found, Path(scratch), put_it)), cache_folder() / file)
+    except OSError as error:
+        raise BadInput(f"{cache_folder()}: cannot be written to ({error}); set XDG_CACHE_HOME, or {put_it}") from error
 
 
 def data_folders() -> list[Path]:

@@ -137,6 +137,12 @@ def test_offline_is_said_plainly(nowhere: Path) -> None:
     assert no_scraps(nowhere / "cache")
 
 
+def test_a_cache_that_cannot_be_written_to_is_said(nowhere: Path) -> None:
+    (nowhere / "cache").write_text("a file where the folder should be")
+    with pytest.raises(BadInput, match=r"sets-1: cannot be written to \(.*\); set XDG_CACHE_HOME, or put"):
+        stored(offered("paretobandit_val", "http://127.0.0.1:1", {"val.jsonl": b"x"}))
+
+
 def test_a_file_of_another_layout_is_refused_and_not_kept(nowhere: Path, home: tuple[str, dict[str, bytes]]) -> None:
     address, files = home
     files["val.jsonl"] = b'{"question": "?"}\n'
