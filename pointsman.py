@@ -19,11 +19,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    # For type checkers and editors, which cannot follow __getattr__: the names of _PUBLIC, and `plot`.
+    # For type checkers and editors, which cannot follow __getattr__: the names of _PUBLIC and _MODULES.
     import routers
+    from env import scenarios as scenarios
     from env.arms import Arm as Arm
     from env.arms import Price as Price
     from env.arms import Tier as Tier
+    from env.budget_env import RoutingBudgetEnv as RoutingBudgetEnv
     from env.checkers import check_trace_env as check_trace_env
     from env.checkers import check_vector_env as check_vector_env
     from env.contexts import Contexts as Contexts
@@ -39,12 +41,14 @@ if TYPE_CHECKING:
     from env.reward import DialMap as DialMap
     from env.reward import Reward as Reward
     from env.routing_env import RoutingEnv as RoutingEnv
+    from env.scenarios import Scenario as Scenario
     from env.sources.arrivals import load_arrivals as load_arrivals
     from env.sources.importing import import_files as import_files
     from env.sources.named import load_trace as load_trace
     from env.sources.obp import to_bandit_feedback as to_bandit_feedback
     from env.trace import Trace as Trace
     from env.trace_io import save_trace as save_trace
+    from env.traffic_env import RoutingTrafficEnv as RoutingTrafficEnv
     from experiments import plot as plot
     from experiments.compare import compare as compare
     from experiments.evaluate import evaluate as evaluate
@@ -70,6 +74,7 @@ _PUBLIC = {
     "Arm": "env.arms:Arm",
     "Price": "env.arms:Price",
     "Tier": "env.arms:Tier",
+    "RoutingBudgetEnv": "env.budget_env:RoutingBudgetEnv",
     "check_trace_env": "env.checkers:check_trace_env",
     "check_vector_env": "env.checkers:check_vector_env",
     "Contexts": "env.contexts:Contexts",
@@ -82,7 +87,9 @@ _PUBLIC = {
     "render": "env.prompts:render",
     "DialMap": "env.reward:DialMap",
     "Reward": "env.reward:Reward",
+    "RoutingBudgetEnv": "env.budget_env:RoutingBudgetEnv",
     "RoutingEnv": "env.routing_env:RoutingEnv",
+    "Scenario": "env.scenarios:Scenario",
     "Trace": "env.trace:Trace",
     "PriceTable": "env.prices:PriceTable",
     "with_costs": "env.prices:with_costs",
@@ -91,6 +98,7 @@ _PUBLIC = {
     "to_bandit_feedback": "env.sources.obp:to_bandit_feedback",
     "load_trace": "env.sources.named:load_trace",
     "save_trace": "env.trace_io:save_trace",
+    "RoutingTrafficEnv": "env.traffic_env:RoutingTrafficEnv",
     "compare": "experiments.compare:compare",
     "evaluate": "experiments.evaluate:evaluate",
     "explain": "experiments.explain:explain",
@@ -108,15 +116,18 @@ _PUBLIC = {
     "Policy": "routers.policy:Policy",
 }
 
-__all__ = [*_PUBLIC, "plot"]
+# public modules -> where they lie
+_MODULES = {"plot": "experiments.plot", "scenarios": "env.scenarios"}
+
+__all__ = [*_PUBLIC, *_MODULES]
 
 
 if not TYPE_CHECKING:  # where checkers would see it, every misspelt name would be right
 
     def __getattr__(name: str) -> Any:
         """Import a public name when it is first used (PEP 562)."""
-        if name == "plot":
-            return importlib.import_module("experiments.plot")
+        if name in _MODULES:
+            return importlib.import_module(_MODULES[name])
         if name not in _PUBLIC:
             raise AttributeError(f"module 'pointsman' has no attribute {name!r}")
         module, _, attribute = _PUBLIC[name].partition(":")
@@ -126,7 +137,7 @@ if not TYPE_CHECKING:  # where checkers would see it, every misspelt name would 
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_PUBLIC, "plot"])
+    return sorted([*globals(), *_PUBLIC, *_MODULES])
 
 
 # Registers the Gymnasium ids `pointsman/...` as `import pointsman` promises.
