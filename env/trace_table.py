@@ -17,8 +17,9 @@ from env.errors import BadInput
 from env.features import Featuriser, default_featuriser, from_config
 from env.reward_model import fill_gaps
 from env.routing_table import RoutingTable, check_choice, weight_that_decides
+from env.sources.named import load_trace
 from env.trace import Trace
-from env.trace_io import bundled_path, load_trace
+from env.trace_io import bundled_path
 
 Part: TypeAlias = Literal["train", "validation", "test", "all"]
 Unobserved: TypeAlias = Literal["mask", "model", "error"]

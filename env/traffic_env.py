@@ -21,10 +21,10 @@ from env.errors import BadInput
 from env.routing_env import Action, check_options, check_render_mode
 from env.routing_table import RoutingTable
 from env.scenarios import ScenarioLike
+from env.sources.named import load_trace
 from env.stream import Batch, Order, QueryStream
 from env.sync_vector_env import SharedTableVectorEnv
 from env.trace import Trace
-from env.trace_io import load_trace
 from env.trace_table import TableSettings, table_of
 from env.traffic import Completion, Fleet, PerArm, ServiceTime, concurrencies, per_arm
 

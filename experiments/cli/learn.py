@@ -71,7 +71,7 @@ def train(
     json: JsonTarget = None,
 ) -> None:
     """Train a router on a trace and write the policy that `route` and `serve` use."""
-    from env.trace_io import load_trace
+    from env.sources.named import load_trace
     from experiments.train import train as run
 
     started, shown, trace = time.time(), Output(json), load_trace(source)
@@ -115,7 +115,7 @@ def compare(
     json: JsonTarget = None,
 ) -> None:
     """Compare routers with fixed models and honest baselines, with paired 95 % intervals."""
-    from env.trace_io import load_trace
+    from env.sources.named import load_trace
     from experiments.compare import DEFAULT_ROUTERS, steps
     from experiments.compare import compare as run
     from experiments.report import json_rows, table
@@ -154,7 +154,7 @@ def evaluate(
     json: JsonTarget = None,
 ) -> None:
     """Evaluate a trained policy on the queries of a trace whose prompts it was not trained on."""
-    from env.trace_io import load_trace
+    from env.sources.named import load_trace
     from experiments.deploy import load_policy
     from experiments.judge import judge, table
 

@@ -26,8 +26,8 @@ from env.contexts import Bools, Contexts, Floats, Ints, Outcomes
 from env.errors import BadInput, MissingExtra
 from env.routing_env import RoutingEnv
 from env.routing_table import RoutingTable
+from env.sources.named import load_trace
 from env.trace import Trace
-from env.trace_io import load_trace
 from env.trace_table import trace_table
 from experiments.bootstrap import Array, Bootstrap, estimate
 from routers.ridge import Ridge
