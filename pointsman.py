@@ -87,7 +87,6 @@ _PUBLIC = {
     "render": "env.prompts:render",
     "DialMap": "env.reward:DialMap",
     "Reward": "env.reward:Reward",
-    "RoutingBudgetEnv": "env.budget_env:RoutingBudgetEnv",
     "RoutingEnv": "env.routing_env:RoutingEnv",
     "Scenario": "env.scenarios:Scenario",
     "Trace": "env.trace:Trace",
