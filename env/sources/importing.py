@@ -21,6 +21,8 @@ from env.trace import Trace
 from env.trace_io import KNOWN, from_table
 
 _SUFFIXES = (".parquet", ".csv", ".jsonl", ".json", ".npz")
+# Names, whatever they look like.
+_TEXTS = ("query_id", "task", "prompt", "model")
 # Of use for costs only, and no columns of a trace.
 _NOT_KEPT = ("cached_tokens", "reasoning_tokens")
 
@@ -77,7 +79,8 @@ def import_files(
         BadInput: file, row, column, and the mend.
     """
     files = _files(paths)
-    raws = [_renamed(read_raw(path), columns or {}) for path in files]
+    texts = [old for old, new in (columns or {}).items() if new in _TEXTS]
+    raws = [_renamed(read_raw(path, texts), columns or {}) for path in files]
     source = get(format or detect(raws[0]))
     if source is long.SOURCE:
         _check_names(columns or {})
@@ -98,7 +101,7 @@ def import_files(
             "the grades of another file by query_id"
         )
     if scores is not None:
-        table, told = _with_scores(table, read_raw(Path(scores)))
+        table, told = _with_scores(table, read_raw(Path(scores), _TEXTS))
         notes = [*(note for note in notes if "no score" not in note), told]
     title = name or Path(paths[0]).stem
     if estimate_tokens or prices is not None:

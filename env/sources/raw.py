@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +12,15 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
 
 from env.contexts import Floats
 from env.errors import BadInput
 from env.trace_formats import read_table
+
+# No row may be larger than this, so it is far more than the longest prompt.
+_BLOCK_BYTES = 64 << 20
 
 Record = Mapping[str, Any]
 
@@ -160,15 +165,20 @@ def together(raws: Sequence[Raw]) -> Raw:
     return Raw(where, columns, [row for raw in raws for row in raw.records], origin)
 
 
-def read_raw(path: Path) -> Raw:
+def read_raw(path: Path, texts: Collection[str] = ()) -> Raw:
     """Read a Parquet, CSV, JSONL, JSON or NPZ file as it stands.
+
+    Args:
+        path: the file.
+        texts: columns that are texts even where they look like numbers: in a CSV file the query 007 is not 7.
 
     Raises:
         BadInput: no such file, empty, unreadable, of an unknown kind, or a pickle.
     """
     where, suffix = str(path), path.suffix.lower()
     if suffix not in (".json", ".jsonl", ".npz"):
-        raw = Raw.of(read_table(path), where)
+        table = read_table(path)
+        raw = Raw.of(_as_written(path, table, texts) if suffix == ".csv" else table, where)
     else:
         if not path.is_file():
             raise BadInput(f"{path}: no such file")
@@ -179,6 +189,25 @@ def read_raw(path: Path) -> Raw:
     if not len(raw):
         raise BadInput(f"{path}: the file holds no rows")
     return raw
+
+
+def _as_written(path: Path, table: pa.Table, texts: Collection[str]) -> pa.Table:
+    columns = [name for name in table.column_names if name in texts]
+    if not columns:
+        return table
+    written = pyarrow.csv.read_csv(
+        path,
+        read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES),
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+        convert_options=pyarrow.csv.ConvertOptions(
+            include_columns=columns, column_types=dict.fromkeys(columns, pa.string())
+        ),
+    )
+    for name in columns:
+        # CSV cannot tell an empty text from none.
+        text = pc.if_else(pc.equal(written[name], ""), pa.scalar(None, pa.string()), written[name])
+        table = table.set_column(table.column_names.index(name), name, text)
+    return table
 
 
 def _json_lines(path: Path) -> list[Record]:

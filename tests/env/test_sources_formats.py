@@ -415,6 +415,15 @@ def test_the_generic_source_renames_scales_and_says_what_is_missing(tmp_path: Pa
         import_files([path], columns={"txt": "prompt"})
 
 
+def test_names_that_look_like_numbers_stay_names(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("id,text,llm,score,cost_usd,task\n007,12,1.0,0.5,0.1,\n7,13,1.0,0.25,,\n")
+    trace = import_files([path], columns={"id": "query_id", "text": "prompt", "llm": "model"}).trace
+    assert (trace.query_ids.tolist(), trace.prompts.tolist(), trace.arms) == (["007", "7"], ["12", "13"], ("1.0",))
+    assert trace.tasks.tolist() == [None, None]
+    assert np.isnan(trace.cost_usd[1, 0])
+
+
 def test_several_generic_files_are_one_trace_and_errors_name_the_file(tmp_path: Path) -> None:
     first = write_csv(tmp_path / "a.csv", [{"query_id": "1", "prompt": "p", "model": "m", "score": 1}])
     second = write_jsonl(tmp_path / "b.jsonl", [{"query_id": "1", "prompt": "p", "model": "n", "score": 0}])
