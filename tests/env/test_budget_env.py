@@ -305,3 +305,12 @@ def test_judgements_that_come_late_come_with_later_answers() -> None:
     assert all(info["score"] is None for *_, info in played)
     assert [len(info["judgements"]) for *_, info in played] == [0] * 3 + [1] * 7
     assert played[3][4]["judgements"][0]["query_id"] == played[0][1]["query_id"]
+
+
+def test_a_budget_on_real_data(data_folder: Path) -> None:
+    trace = str(data_folder / "routerbench_5shot_subset.parquet")
+    env = RoutingBudgetEnv(trace, featuriser=HASHING, window=64, budget=0.1, latency_weight=0.0)
+    check_trace_env(env, steps=20)
+    last = play(env, 0, dearest)[-1][4]
+    assert last["overspent_usd"] <= env.price_usd.max() * 10
+    assert last["spent_usd"] >= env.budget_usd - env.price_usd.max()
