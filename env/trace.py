@@ -16,25 +16,11 @@ import numpy as np
 from env.contexts import Bools, Floats, Index, Ints, Objects, Outcomes, Queries, known, mean_observed
 from env.errors import BadInput, nearest
 from env.prompts import normalise
+from env.splits import PART_NAMES, Split, SplitBy
+from env.splits import split as divide
 
 KEY_DIGITS = 12
 """Hex digits of a prompt's key; see :meth:`Trace.prompt_keys`."""
-_SPLIT_NAMES = {
-    "train": "train",
-    "validation": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Query indices of the three parts; no normalised prompt is in two of them."""
-
-    train: Ints
-    validation: Ints
-    test: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,66 +183,35 @@ class Trace:
             for text in texts
         ]
 
-    def split(self, seed: int = 0, fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)) -> Split:
-        """Split by normalised prompt, never by row.
+    def split(
+        self, seed: int = 0, fractions: tuple[float, float, float] = (0.6, 0.2, 0.2), by: SplitBy = "prompt"
+    ) -> Split:
+        """Divide the queries; no normalised prompt is in two parts, and never is the split by row.
 
-        A ``split`` column is obeyed: its test part stays, and the seed only re-divides the rest into training
-        and validation; where a validation part is given too, the seed has nothing left to divide. Training
-        prompts that also stand in the test part are left out.
+        ``by="prompt"``: at random. A ``split`` column is obeyed: its test part stays, and the seed only re-divides
+        the rest into training and validation; where a validation part is given too, the seed has nothing left to
+        divide. ``by="task"``: whole tasks are held out, and ``fractions`` are of the tasks: how a policy does on
+        work it has not seen. ``by="time"``: by ``timestamp``, oldest to training and newest to test, so that nothing
+        is learned from the future; the seed does nothing. Both look at no ``split`` column.
+
+        A prompt that would be in several parts is kept in the last only: test before validation before training.
 
         Args:
             seed: salts the split.
-            fractions: of the prompts, for training, validation and test.
+            fractions: for training, validation and test.
+            by: ``"prompt"``, ``"task"`` or ``"time"``.
 
         Raises:
-            BadInput: a part would be empty, or the ``split`` column holds an unknown name.
+            BadInput: a part would be empty, the ``split`` column holds an unknown name, there are fewer than three
+                tasks, or a query has no task or no time.
         """
-        groups, rng = self.groups, np.random.default_rng(seed)
-        given = self.query_columns.get("split")
-        if given is None:
-            order = rng.permutation(groups.max() + 1 if len(groups) else 0)
-            edges = np.round(np.cumsum(fractions)[:2] * len(order)).astype(int)
-            part_of = np.empty(len(order), dtype=np.int64)
-            part_of[order] = np.searchsorted(edges, np.arange(len(order)), side="right")
-            parts = part_of[groups]
-        else:
-            parts = self._given_parts(given, groups, rng, fractions)
-        split = Split(*(np.flatnonzero(parts == part).astype(np.int64) for part in range(3)))
-        for name, index in (
-            ("training", split.train),
-            ("validation", split.validation),
-            ("test", split.test),
-        ):
-            if not len(index):
-                raise BadInput(f"trace {self.name}: no {name} prompts after the split; it needs more prompts")
-        return split
+        return divide(self, seed, fractions, by)
 
     @property
     def given_parts(self) -> frozenset[str]:
         """Which of ``train``, ``validation`` and ``test`` a ``split`` column names; empty where there is none."""
         names = self.query_columns.get("split", ())
-        return frozenset(_SPLIT_NAMES[name] for name in names if name in _SPLIT_NAMES)
-
-    def _given_parts(
-        self, given: Objects, groups: Ints, rng: np.random.Generator, fractions: tuple[float, float, float]
-    ) -> Ints:
-        parts = np.full(len(self), -1, dtype=np.int64)
-        for row, name in enumerate(given):
-            if name not in _SPLIT_NAMES:
-                raise BadInput(
-                    f"trace {self.name}: query {self.query_ids[row]}: split is {name!r}; "
-                    "it must be train, validation or test"
-                )
-            parts[row] = ("train", "validation", "test").index(_SPLIT_NAMES[name])
-        if not (parts == 1).any():
-            free = np.unique(groups[parts == 0])
-            share = fractions[1] / (fractions[0] + fractions[1])
-            held = rng.permutation(free)[: round(share * len(free))]
-            parts[(parts == 0) & np.isin(groups, held)] = 1
-        # A prompt that was given to two parts belongs to one only: test over validation over training.
-        parts[(parts < 2) & np.isin(groups, groups[parts == 2])] = -1
-        parts[(parts == 0) & np.isin(groups, groups[parts == 1])] = -1
-        return parts
+        return frozenset(PART_NAMES[name] for name in names if name in PART_NAMES)
 
     @property
     def hash(self) -> str:

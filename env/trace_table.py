@@ -18,6 +18,7 @@ from env.features import Featuriser, default_featuriser, from_config
 from env.reward_model import fill_gaps
 from env.routing_table import RoutingTable, check_choice, weight_that_decides
 from env.sources.named import load_trace
+from env.splits import SplitBy
 from env.trace import Trace
 from env.trace_io import bundled_path
 
@@ -37,6 +38,7 @@ class TableSettings(TypedDict, total=False):
 
     part: Part
     split_seed: int
+    split_by: SplitBy
     featuriser: Featuriser | Mapping[str, Any] | None
     cost_weight: float | Literal["observe"]
     max_cost_weight: float | None
@@ -51,6 +53,7 @@ def trace_table(
     *,
     part: Part = "train",
     split_seed: int = 0,
+    split_by: SplitBy = "prompt",
     featuriser: Featuriser | Mapping[str, Any] | None = None,
     cost_weight: float | Literal["observe"] = 0.0,
     max_cost_weight: float | None = None,
@@ -63,8 +66,9 @@ def trace_table(
 
     Args:
         trace: a trace, the path of one, or ``"bundled"``.
-        part: ``"train"``, ``"validation"`` or ``"test"`` of ``trace.split(split_seed)``, or ``"all"``.
+        part: ``"train"``, ``"validation"`` or ``"test"`` of ``trace.split(split_seed, by=split_by)``, or ``"all"``.
         split_seed: salts the split.
+        split_by: ``"prompt"``, ``"task"`` (test on whole tasks that were not trained on) or ``"time"``.
         featuriser: makes the features, or its config; ``None`` for those kept in the trace, and for the
             default featuriser where it has none.
         cost_weight: score points per dollar, or ``"observe"``: drawn anew for each step, part of the
@@ -90,14 +94,14 @@ def trace_table(
         raise BadInput(f"latency_weight is finite and 0 or more, in score points per second, got {latency_weight}")
     recorded = trace if isinstance(trace, Trace) else _load(*_stamp(trace))
     made_by = _made(json.dumps(dict(featuriser))) if isinstance(featuriser, Mapping) else featuriser
-    rows, training, features = _part(_Same(recorded), part, split_seed, made_by)
+    rows, training, features = _part(_Same(recorded), part, split_seed, split_by, made_by)
     here = recorded.take(rows)
     if cost_weight == "observe" and max_cost_weight is None:
         max_cost_weight = weight_that_decides(recorded.take(training).outcomes, recorded.name)
     may = arm_masks(recorded, arms)[rows]
     outcomes, modelled = here.outcomes, None
     if unobserved == "model":
-        outcomes, modelled = _filled(_Same(recorded), part, split_seed, made_by)
+        outcomes, modelled = _filled(_Same(recorded), part, split_seed, split_by, made_by)
     table = RoutingTable.of(
         Contexts.of(features, recorded.n_arms, latency_weight=latency_weight, task=here.tasks),
         # What cannot be chosen is as good as not recorded; a mask could not leave a query without any arm.
@@ -156,14 +160,16 @@ def _made(config: str) -> Featuriser:
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _part(same: _Same, part: Part, split_seed: int, featuriser: Featuriser | None) -> tuple[Ints, Ints, Floats]:
+def _part(
+    same: _Same, part: Part, split_seed: int, split_by: SplitBy, featuriser: Featuriser | None
+) -> tuple[Ints, Ints, Floats]:
     """Rows of a part, rows of the training part (all for ``"all"``), and the features of the part."""
     trace = same.trace
     everything = np.arange(len(trace), dtype=np.int64)
     if part == "all":
         rows = training = everything
     else:
-        split = trace.split(split_seed)
+        split = trace.split(split_seed, by=split_by)
         rows = {"train": split.train, "validation": split.validation, "test": split.test}[part]
         training = split.train
     features, maker = _features(trace.take(rows), featuriser)
@@ -178,9 +184,11 @@ def _part(same: _Same, part: Part, split_seed: int, featuriser: Featuriser | Non
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _filled(same: _Same, part: Part, split_seed: int, featuriser: Featuriser | None) -> tuple[Outcomes, Bools]:
+def _filled(
+    same: _Same, part: Part, split_seed: int, split_by: SplitBy, featuriser: Featuriser | None
+) -> tuple[Outcomes, Bools]:
     """Outcomes of a part with its gaps modelled, and where they were."""
-    rows, _, features = _part(same, part, split_seed, featuriser)
+    rows, _, features = _part(same, part, split_seed, split_by, featuriser)
     here = same.trace.take(rows)
     return fill_gaps(features, here.outcomes, here.groups, here.arms, name=f"trace {here.name}, {part} part")
 
