@@ -195,8 +195,10 @@ class Fleet:
             ]
         return np.array(waits)
 
-    def depth(self) -> Ints:
-        """``(K,)`` requests at each arm, waiting or being answered."""
+    def depth(self, now: float | None = None) -> Ints:
+        """``(K,)`` requests at each arm, waiting or being answered; now, or as it was left."""
+        if now is not None:
+            self._run(now)
         return np.array([len(queue) + busy for queue, busy in zip(self._queues, self._busy, strict=True)])
 
     def full(self) -> Bools:
