@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SplitBy: TypeAlias = Literal["prompt", "task", "time"]
 Fractions: TypeAlias = tuple[float, float, float]
 
+PARTS = ("train", "validation", "test")
 PART_NAMES = {
     "train": "train",
     "validation": "validation",
@@ -28,14 +29,13 @@ PART_NAMES = {
     "test": "test",
 }
 """What a ``split`` column may hold, and the part that is meant."""
-_PARTS = ("train", "validation", "test")
 _MENDS = {
     "prompt": "it needs more prompts",
     "given": "mark some in the column `split`, which no other part has too, or leave the column out",
     "task": "too many prompts stand in several tasks; split by prompt",
     "time": "it needs more prompts, of more than one moment; or split by prompt",
 }
-_FEWEST_TASKS = len(_PARTS)
+_FEWEST_TASKS = len(PARTS)
 _NOWHERE = -1
 
 
@@ -59,10 +59,10 @@ def split(trace: Trace, seed: int = 0, fractions: Fractions = (0.6, 0.2, 0.2), b
     """
     if by not in _WAYS:
         raise BadInput(f"a split is by prompt, task or time, not by {by!r}{nearest(str(by), get_args(SplitBy))}")
-    if len(fractions) != len(_PARTS) or not all(share >= 0 for share in fractions) or not sum(fractions[:2]) > 0:
+    if len(fractions) != len(PARTS) or not all(share >= 0 for share in fractions) or not sum(fractions[:2]) > 0:
         raise BadInput(f"fractions are three shares, for training, validation and test, got {fractions}")
     parts = _in_one_part(_WAYS[by](trace, seed, fractions), trace.groups)
-    made = Split(*(np.flatnonzero(parts == part).astype(np.int64) for part in range(len(_PARTS))))
+    made = Split(*(np.flatnonzero(parts == part).astype(np.int64) for part in range(len(PARTS))))
     for name, index in (("training", made.train), ("validation", made.validation), ("test", made.test)):
         if not len(index):
             mend = _MENDS["given" if by == "prompt" and "split" in trace.query_columns else by]
@@ -146,7 +146,7 @@ def _given(trace: Trace, given: Objects, rng: np.random.Generator, fractions: Fr
                 f"trace {trace.name}: query {trace.query_ids[row]}: split is {name!r}; "
                 "it must be train, validation or test"
             )
-        parts[row] = _PARTS.index(PART_NAMES[name])
+        parts[row] = PARTS.index(PART_NAMES[name])
     if not (parts == 1).any():
         groups = trace.groups
         free = np.unique(groups[parts == 0])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from env.errors import BadInput, nearest
 from env.prompts import normalise
 from env.splits import PART_NAMES, Split, SplitBy
 from env.splits import split as divide
+
+if TYPE_CHECKING:
+    from env.problem import Problem
 
 KEY_DIGITS = 12
 """Hex digits of a prompt's key; see :meth:`Trace.prompt_keys`."""
@@ -239,6 +242,12 @@ class Trace:
         for values in numbers:
             digest.update(b"%r" % (values.shape,) + np.ascontiguousarray(values).tobytes())
         return digest.hexdigest()
+
+    def problems(self) -> list[Problem]:
+        """What is wrong with the trace, or doubtful, with the mend; see :func:`env.trace_problems.problems`."""
+        from env.trace_problems import problems  # which reads traces
+
+        return problems(self)
 
     def summary(self) -> dict[str, Any]:
         """Counts and per-arm means, JSON-able; None where nothing was recorded."""

@@ -2,90 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
-import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from env.errors import BadInput
+from env.problem import Problem
 from env.sources.public_sets import registry
 from env.trace import Trace
-from env.trace_io import REQUIRED, likely_meant
+from env.trace_problems import problems
 from experiments.money import per_thousand
-
-_FEW_PROMPTS = 100
-_SMALL_SLICE = 20
 
 
 def caveats(trace: Trace) -> list[str]:
-    """Gaps, constant arms, repeated prompts, missing columns, small tasks: each in one line; none is an error.
+    """What :func:`env.trace_problems.problems` finds at once, each in one line.
 
-    Values that are impossible (a score of 1.7, a negative cost, a duplicate key) are errors, and never get this
-    far: reading a trace refuses them.
+    Values that are impossible (a score of 1.7, a negative cost, a duplicate key) never get this far: reading a trace
+    refuses them.
 
     Example:
         >>> from env.trace_io import from_rows
         >>> caveats(from_rows([{"query_id": "q", "prompt": "2 + 2?", "model": "a", "score": 1.0, "cost_usd": 0.1}]))[0]
         'one model only: there is nothing to route between'
     """
-    return list(_found(trace))
+    return [problem.what for problem in problems(trace, near=False)]
 
 
-def _found(trace: Trace) -> Iterator[str]:
-    yield from _unread(trace)
-    if trace.n_arms == 1:
-        yield "one model only: there is nothing to route between"
-    yield from _gaps(trace)
-    for column, arm in enumerate(trace.arms):
-        seen = trace.score[trace.observed[:, column], column]
-        if len(seen) > 1 and np.ptp(seen) == 0:
-            yield f"{arm} is constant: its score is always {seen[0]:g}"
-    if not trace.has_cost:
-        yield "cost_usd is not recorded for every scored cell: comparisons are on quality alone"
-    if not trace.has_latency:
-        yield "latency_s is not recorded for every scored cell: latency cannot be weighed"
-    prompts = len(np.unique(trace.groups))
-    if prompts < len(trace):
-        yield f"{len(trace) - prompts} queries repeat a prompt of another; they share a split and count as one draw"
-    if prompts < _FEW_PROMPTS:
-        yield f"{prompts} prompts are few: expect wide intervals"
-    tasks, counts = np.unique([str(task) for task in trace.tasks if task is not None], return_counts=True)
-    small = [str(task) for task, count in zip(tasks, counts, strict=True) if count < _SMALL_SLICE]
-    if small:
-        yield f"{len(small)} of {len(tasks)} tasks have fewer than {_SMALL_SLICE} queries, for example {small[0]}"
-    if trace.skipped_attempts:
-        yield f"{trace.skipped_attempts} later attempts (retries, fallbacks) are left out: they were no router's choice"
-    if "imputed" in trace.cell_columns:
-        filled = int((trace.cell_columns["imputed"] == True).sum())  # noqa: E712 - elementwise on an object array
-        if filled:
-            yield f"{filled} cells were filled in by whoever recorded the trace (column imputed)"
-
-
-def _unread(trace: Trace) -> Iterator[str]:
-    meant = likely_meant(trace.unread, [*REQUIRED, *trace.query_columns, *trace.cell_columns])
-    for name, column in meant.items():
-        yield (
-            f"column {name} is not read; if {column} was meant, `pointsman trace import --map {name}={column}` "
-            "renames it"
-        )
-    others = [name for name in trace.unread if name not in meant]
-    if others:
-        yield f"not part of a trace, and not read: {', '.join(others)}"
-
-
-def _gaps(trace: Trace) -> Iterator[str]:
-    observed = trace.observed
-    if trace.is_log:
-        yield "a log: only the chosen model was observed on each query, so fixed choices cannot be compared on it"
-        return
-    missing = int((~observed).sum())
-    if missing:
-        complete = int(np.all(observed, axis=1).sum())
-        yield f"{missing} of {observed.size} scores are missing; {complete} of {len(trace)} queries have every model"
-    silent = [arm for column, arm in enumerate(trace.arms) if not observed[:, column].any()]
-    if silent:
-        yield f"{', '.join(silent)}: no score at all"
+def problems_table(found: Sequence[Problem]) -> Table:
+    """One row a problem: how bad, how many, what, where, and what to do."""
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False)
+    shown.add_column("", no_wrap=True)
+    shown.add_column("count", justify="right", no_wrap=True)
+    for head, share in (("what", 3), ("where", 2), ("mend", 3)):
+        shown.add_column(head, overflow="fold", ratio=share)
+    for problem in found:
+        shown.add_row(problem.severity, str(problem.count), problem.what, problem.where, problem.mend)
+    return shown
 
 
 def table(trace: Trace) -> Table:

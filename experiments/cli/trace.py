@@ -41,16 +41,23 @@ def info(
 
 @app.command()
 def validate(source: _Source, json: JsonTarget = None) -> None:
-    """Check every value: what is impossible fails (exit status 2), what is doubtful is noted."""
+    """Check every value, prompt and split: what must be mended fails (exit status 2), the rest is told."""
+    from dataclasses import asdict
+
     from env.sources.named import load_trace
-    from experiments.trace_report import caveats
+    from experiments.trace_report import problems_table
 
     out, trace = Output(json), load_trace(source)
-    found = caveats(trace)
-    for caveat in found:
-        out.say(f"note: {caveat}")
-    out.say(f"{source}: valid: {trace!r}")
-    out.result({"valid": True, "trace": trace.name, "hash": trace.hash, "caveats": found})
+    with out.busy(f"looking through {trace.name}"):
+        found = trace.problems()
+    errors = sum(problem.severity == "error" for problem in found)
+    if found:
+        out.say(problems_table(found))
+    out.say(f"{source}: {f'not valid, {errors} to mend' if errors else 'valid'}: {trace!r}")
+    told = {"valid": not errors, "trace": trace.name, "hash": trace.hash}
+    out.result({**told, "problems": [asdict(problem) for problem in found]})
+    if errors:
+        raise typer.Exit(2)
 
 
 @app.command("import")

@@ -96,8 +96,7 @@ def test_a_prompt_that_stands_in_a_held_out_task_too_is_not_trained_on() -> None
     [
         [(NOON + timedelta(hours=hour)).isoformat() for hour in range(10)],
         # Sorted as text, these would come in another order.
-        [(NOON + timedelta(hours=hour)).astimezone(tz=None).isoformat() for hour in range(9)]
-        + ["2026-03-01T21:30:00Z"],
+        [(NOON + timedelta(hours=h)).astimezone(timezone(timedelta(hours=-h))).isoformat() for h in range(10)],
         [(NOON + timedelta(hours=hour)).replace(tzinfo=None) for hour in range(10)],
         [NOON + timedelta(hours=hour) for hour in range(10)],
         [date(2026, 3, day + 1) for day in range(10)],
