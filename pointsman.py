@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from env.trace_io import save_trace as save_trace
     from experiments import plot as plot
     from experiments.compare import compare as compare
-    from experiments.evaluate import evaluate as evaluate
     from experiments.explain import explain as explain
     from experiments.export import export_log as export_log
+    from experiments.judge import evaluate as evaluate
     from experiments.train import train as train
     from instances.api import close_runtime as close_runtime
     from instances.api import get_model as get_model
@@ -82,9 +82,9 @@ _PUBLIC = {
     "load_trace": "env.trace_io:load_trace",
     "save_trace": "env.trace_io:save_trace",
     "compare": "experiments.compare:compare",
-    "evaluate": "experiments.evaluate:evaluate",
     "explain": "experiments.explain:explain",
     "export_log": "experiments.export:export_log",
+    "evaluate": "experiments.judge:evaluate",
     "train": "experiments.train:train",
     "close_runtime": "instances.api:close_runtime",
     "get_model": "instances.api:get_model",
