@@ -44,12 +44,14 @@ def without_secrets(text: str, uri: str) -> str:
     values = [part.partition("=")[2] or part for part in rest.partition("?")[2].split("&")]
     text = text.replace(uri, shown_uri(uri))
     text = _USER_IN_TEXT.sub(f"//{_HIDDEN}@", text.replace(f"{user}@", f"{_HIDDEN}@") if user else text)
-    # An error may quote only the piece that it stumbled over.
-    pieces = _DELIMITERS.split(" ".join((user, *values)))
-    for secret in (user, *values, *pieces):
+    for secret in (user, *values):
         for form in (secret, quote(secret), unquote(secret)):
             if len(form) >= _SHORTEST:
                 text = text.replace(form, _HIDDEN)
+    # An error may quote only the piece that it stumbled over.
+    for piece in _DELIMITERS.split(" ".join((user, *values))):
+        if len(piece) >= _SHORTEST:
+            text = re.sub(rf"(?<!\w){re.escape(piece)}(?!\w)", _HIDDEN, text)
     return text
 
 

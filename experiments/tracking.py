@@ -93,6 +93,7 @@ def connect(uri: str | None = None) -> MlflowClient:
     # The first connection creates tables, and says so line by line. MLflow sets its own level when imported.
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it warns of every retry
     where = uri or tracking_uri()
     if where.startswith(_SQLITE):
         Path(where.removeprefix(_SQLITE)).absolute().parent.mkdir(parents=True, exist_ok=True)

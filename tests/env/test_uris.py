@@ -99,3 +99,7 @@ def test_an_error_about_an_address_without_secrets_is_told_as_it_is() -> None:
 def test_a_short_value_does_not_blank_the_whole_error() -> None:
     told = without_secrets("no route to http://a:b@127.0.0.1:9/v1?v=1", "http://a:b@127.0.0.1:9/v1?v=1")
     assert told == "no route to http://***@127.0.0.1:9/v1?v=***"
+
+
+def test_words_that_only_hold_a_piece_of_a_password_stay() -> None:
+    assert without_secrets("max retries exceeded", "http://me:s3c ret@h") == "max retries exceeded"
