@@ -51,9 +51,9 @@ if TYPE_CHECKING:
     from env.traffic_env import RoutingTrafficEnv as RoutingTrafficEnv
     from experiments import plot as plot
     from experiments.compare import compare as compare
-    from experiments.evaluate import evaluate as evaluate
     from experiments.explain import explain as explain
     from experiments.export import export_log as export_log
+    from experiments.judge import evaluate as evaluate
     from experiments.train import train as train
     from instances.api import close_runtime as close_runtime
     from instances.api import get_model as get_model
@@ -99,9 +99,9 @@ _PUBLIC = {
     "save_trace": "env.trace_io:save_trace",
     "RoutingTrafficEnv": "env.traffic_env:RoutingTrafficEnv",
     "compare": "experiments.compare:compare",
-    "evaluate": "experiments.evaluate:evaluate",
     "explain": "experiments.explain:explain",
     "export_log": "experiments.export:export_log",
+    "evaluate": "experiments.judge:evaluate",
     "train": "experiments.train:train",
     "close_runtime": "instances.api:close_runtime",
     "get_model": "instances.api:get_model",

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+_LONGEST_RUN_OF_MARKS = 30
+"""As of Unicode's Stream-Safe Text Format (UAX #15): "vastly greater than is required for any language"."""
 
 
 def _text_of(content: Any) -> str:
@@ -43,13 +48,34 @@ def render(messages: Sequence[Mapping[str, Any]]) -> str:
 
 
 def normalise(prompt: str) -> str:
-    r"""Case-folded, white space collapsed: prompts equal after this are one prompt and share a split.
+    r"""Equal for prompts that look the same: they are one prompt and share a split.
+
+    Unicode's compatibility composition (NFKC), without its format characters (category ``Cf``: zero-width spaces,
+    byte order marks, soft hyphens...), case-folded, white space collapsed.
 
     Example:
         >>> normalise("  What is\n2 + 2 ?")
         'what is 2 + 2 ?'
+        >>> normalise("\ufeffCafe\u0301\u200b") == normalise("caf\u00e9")
+        True
     """
-    return " ".join(prompt.casefold().split())
+    return " ".join((prompt.casefold() if prompt.isascii() else _folded(prompt)).split())
+
+
+def _folded(text: str) -> str:
+    characters = set(text)
+    for character in characters:
+        if unicodedata.category(character) == "Cf":
+            text = text.replace(character, "")
+    # Putting a run of marks in order takes time that grows with its square, and a server does this between two
+    # requests. No writing has such runs, so what has one is left as it is composed.
+    marks = "".join(c for c in characters if unicodedata.combining(unicodedata.normalize("NFKD", c)[0]))
+    if marks and re.search(f"[{marks}]{{{_LONGEST_RUN_OF_MARKS + 1}}}", text):
+        return text.casefold()
+    # Folding may leave a text that composes further, and what is composed may fold further.
+    for _ in range(2):
+        text = unicodedata.normalize("NFKC", text).casefold()
+    return unicodedata.normalize("NFKC", text)
 
 
 def prompt_hash(prompt: str, key: bytes = b"") -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 KEY_DIGITS = 12
 """Hex digits of a prompt's key; see :meth:`Trace.prompt_keys`."""
+_FEATURE_DECIMALS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,41 +151,45 @@ class Trace:
         """The queries on which every arm was observed, as comparisons of fixed arms need."""
         return self.take(np.flatnonzero(self.observed.all(axis=1)))
 
-    def _prompt_texts(self) -> list[str]:
-        """What stands for the prompt of each query: its normalised text, else its hash, else the query's id."""
-        hashes = self.query_columns.get("prompt_hash")
-        return [
-            normalise(prompt) if prompt is not None else _fallback_key(hashes, self.query_ids, row)
-            for row, prompt in enumerate(self.prompts)
-        ]
+    def prompt_keys(self) -> dict[str, list[str | None]]:
+        """What names the prompt of each query, twelve hex digits each, the same in every trace; by kind of key.
+
+        ``text``: the normalised prompt. ``prompt_hash``: the hash kept in the log, which only logs with the same
+        secret share. ``features``: what a featuriser made of the exact spelling, with its fingerprint. ``None`` where
+        the trace does not hold it. They tell whether a prompt was in another trace without keeping it: among a million
+        prompts, the chance that a new one shares its key with any of them is below 1e-8.
+
+        Example:
+            >>> from env.trace_io import from_rows
+            >>> rows = [{"query_id": text, "prompt": text, "model": "a", "score": 1.0} for text in ("Hi", " hi", "bye")]
+            >>> keys = from_rows(rows).prompt_keys()["text"]
+            >>> keys[0] == keys[1], keys[0] == keys[2], len(keys[0])
+            (True, False, 12)
+        """
+        hashes = self.query_columns.get("prompt_hash", [None] * len(self))
+        features: list[str | None] = [None] * len(self)
+        if self.features is not None:
+            # Rounded: another processor may sum in another order. Adding 0 leaves no negative one.
+            rounded = np.round(self.features, _FEATURE_DECIMALS) + np.float32(0)
+            maker = f"{self.featuriser} ".encode()
+            features = [_key(maker + row.tobytes()) for row in rounded]
+        return {
+            "text": [None if prompt is None else _key(_bytes(normalise(prompt))) for prompt in self.prompts],
+            "prompt_hash": [None if kept is None else _key(_bytes(f"\x00hash {kept}")) for kept in hashes],
+            "features": features,
+        }
 
     @property
     def groups(self) -> Ints:
         """``(n,)`` a number per normalised prompt: what splits and intervals are clustered by.
 
-        Where the prompt is not kept, its ``prompt_hash`` stands in for it, and failing that the query id.
+        Where the prompt is not kept, its ``prompt_hash`` stands in for it, failing that its features, and failing
+        those the query id.
         """
+        keys = zip(*self.prompt_keys().values(), strict=True)
+        names = [text or kept or seen or f"id {self.query_ids[row]}" for row, (text, kept, seen) in enumerate(keys)]
         number: dict[str, int] = {}
-        return np.array([number.setdefault(text, len(number)) for text in self._prompt_texts()], dtype=np.int64)
-
-    def prompt_keys(self) -> list[str]:
-        """Twelve hex digits a query, equal where :attr:`groups` are, and the same in every trace.
-
-        They tell whether a prompt was in another trace without keeping it. Among a million prompts, the chance
-        that a new one shares its key with any of them is below 1e-8.
-
-        Example:
-            >>> from env.trace_io import from_rows
-            >>> rows = [{"query_id": text, "prompt": text, "model": "a", "score": 1.0} for text in ("Hi", " hi", "bye")]
-            >>> keys = from_rows(rows).prompt_keys()
-            >>> keys[0] == keys[1], keys[0] == keys[2], len(keys[0])
-            (True, False, 12)
-        """
-        texts = self._prompt_texts()
-        return [
-            hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=KEY_DIGITS // 2).hexdigest()
-            for text in texts
-        ]
+        return np.array([number.setdefault(name, len(number)) for name in names], dtype=np.int64)
 
     def split(
         self, seed: int = 0, fractions: tuple[float, float, float] = (0.6, 0.2, 0.2), by: SplitBy = "prompt"
@@ -270,6 +275,9 @@ class Trace:
         }
 
 
-def _fallback_key(hashes: Objects | None, query_ids: Objects, row: int) -> str:
-    kept = None if hashes is None else hashes[row]
-    return f"\x00hash {kept}" if kept is not None else f"\x00id {query_ids[row]}"
+def _key(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=KEY_DIGITS // 2).hexdigest()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

@@ -22,7 +22,7 @@ from env.features import Featuriser, default_featuriser
 from env.trace import Trace
 from experiments.baselines import BEST_SINGLE, CHEAPEST, ORACLE, fixed_arms, oracle
 from experiments.bootstrap import Bootstrap, Estimate, estimate
-from experiments.evaluate import DIALS, DecisionsFile, Evaluation, evaluate
+from experiments.evaluate import DIALS, DecisionsFile, Evaluation, decide_at_every_dial
 from experiments.folds import RESAMPLED, Fold, featurised, fold, has_fixed_training
 from experiments.metrics import Frontier, mean_over
 from experiments.train import Feedback, check_routers, default_feedback, learn
@@ -178,7 +178,7 @@ def _compare_one(
             policy = learn(part, name, maker, feedback=told)
             tally.fit_s.setdefault(name, []).append(time.perf_counter() - started)
             policies.setdefault(name, policy)
-            made.append(evaluate(policy, part.test, router=name, seed=part.seed))
+            made.append(decide_at_every_dial(policy, part.test, router=name, seed=part.seed))
         tally.add(part, made)
         for one in made if file is not None else ():
             assert file is not None

@@ -7,6 +7,7 @@ their hashes and never unpickles or imports anything; MLflow's own model loading
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 MODEL = "pointsman"
 CHAMPION, PREVIOUS = "champion", "previous"
 _SCHEME = "models:/"
+_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # of a model or version, of an alias
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def promote(reference: str | Path, *, model: str = MODEL, uri: str | None = None
     """
     policy = load_policy(reference)
     tracker = Tracker(uri)
-    with speaking_plainly():
+    with speaking_plainly(tracker.uri):
         client = tracker.client
         if not client.search_registered_models(f"name = '{model}'"):
             client.create_registered_model(model, description="Policies that choose which LLM answers a request")
@@ -105,8 +107,9 @@ def rollback(*, model: str = MODEL, uri: str | None = None) -> Deployed:
     Raises:
         BadInput: there is no registry, or no previous champion.
     """
-    client = connect(_existing(uri))
-    with speaking_plainly():
+    where = _existing(uri)
+    client = connect(where)
+    with speaking_plainly(where):
         previous = _alias(client, model, PREVIOUS)
         if previous is None:
             raise BadInput(f"model {model}: no champion came before this one; promote another bundle instead")
@@ -125,7 +128,7 @@ def status(*, model: str = MODEL, uri: str | None = None) -> dict[str, Any]:
     if not exists(where):
         return found
     client = connect(where)
-    with speaking_plainly():
+    with speaking_plainly(where):
         found["versions"] = len(client.search_model_versions(f"name = '{model}'"))
         for alias in (CHAMPION, PREVIOUS):
             version = _alias(client, model, alias)
@@ -176,24 +179,23 @@ def _existing(uri: str | None = None) -> str:
 
 def _resolve(client: MlflowClient, reference: str) -> ModelVersion:
     """The version behind ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``."""
-    from mlflow.exceptions import MlflowException
-
     name, at, alias = reference.removeprefix(_SCHEME).partition("@")
     number = ""
     if not at:
         name, _, number = name.partition("/")
     if not name or not (alias or number):
         raise BadInput(f"{reference}: a registered policy is {_SCHEME}NAME@ALIAS or {_SCHEME}NAME/VERSION")
-    try:
-        return client.get_model_version_by_alias(name, alias) if at else client.get_model_version(name, number)
-    except MlflowException as error:
-        raise BadInput(f"{reference}: nothing is registered under it; `pointsman status` shows what is") from error
+    with speaking_plainly(client.tracking_uri):
+        found = _alias(client, name, alias) if at else _unless_absent(client.get_model_version, name, number)
+    if found is None:
+        raise BadInput(f"{reference}: nothing is registered under it; `pointsman status` shows what is")
+    return found
 
 
 def _download(client: MlflowClient, version: ModelVersion) -> Policy:
     from mlflow.artifacts import download_artifacts
 
-    with tempfile.TemporaryDirectory() as scratch, speaking_plainly():
+    with tempfile.TemporaryDirectory() as scratch, speaking_plainly(client.tracking_uri):
         source = client.get_model_version_download_uri(version.name, version.version)
         for file in (POLICY_FILE, WEIGHTS_FILE):
             download_artifacts(artifact_uri=f"{source}/{file}", dst_path=scratch, tracking_uri=client.tracking_uri)
@@ -222,11 +224,18 @@ def _register(tracker: Tracker, model: str, policy: Policy) -> str:
 
 
 def _alias(client: MlflowClient, model: str, alias: str) -> ModelVersion | None:
+    return _unless_absent(client.get_model_version_by_alias, model, alias)
+
+
+def _unless_absent(ask: Callable[[str, str], ModelVersion], model: str, which: str) -> ModelVersion | None:
+    """``None`` where MLflow answers that there is no such thing; no answer, or a refusal, is not that."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return client.get_model_version_by_alias(model, alias)
-    except MlflowException:
+        return ask(model, which)
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise
         return None
 
 

@@ -45,8 +45,10 @@ class Evaluation:
     outcomes: Outcomes
 
 
-def evaluate(policy: Policy, test: Trace, *, router: str | None = None, seed: int = 0) -> Evaluation:
-    """Let a policy decide on every test query at every dial, frozen and greedy.
+def decide_at_every_dial(policy: Policy, test: Trace, *, router: str | None = None, seed: int = 0) -> Evaluation:
+    """Let a policy decide on every query it is given at every dial, frozen and greedy.
+
+    On which queries that is fair is for the caller to know, as ``experiments.judge.evaluate`` does.
 
     Args:
         policy: decides; its arms must be the trace's.
@@ -63,7 +65,7 @@ def evaluate(policy: Policy, test: Trace, *, router: str | None = None, seed: in
         >>> from routers.policy import new_policy
         >>> rows = [{"query_id": "q", "prompt": "2 + 2?", "model": m, "score": s} for m, s in [("a", 0.0), ("b", 1.0)]]
         >>> policy = new_policy("fixed", ["a", "b"], Hashing(16), arm=1)
-        >>> evaluate(policy, from_rows(rows)).outcomes.score[-1].tolist()
+        >>> decide_at_every_dial(policy, from_rows(rows)).outcomes.score[-1].tolist()
         [1.0]
     """
     test = test.select_arms(policy.arm_names)

@@ -10,6 +10,7 @@ from env.contexts import Bools, Contexts, Ints, mean_observed
 from env.errors import BadInput
 from env.features import Featuriser, default_featuriser
 from env.trace import Trace
+from experiments.seen import Seen
 
 RESAMPLED = 0.8
 """Share of the training prompts that a seed learns from where the parts were given: as of a five-fold division."""
@@ -27,7 +28,7 @@ class Fold:
         test_index: ``(n_test,)`` rows of the test queries in the trace.
         cheapest: index of the arm with the lowest mean cost on training and validation queries.
         best_single: index of the arm with the best mean score there.
-        prompt_keys: of the training and validation prompts, so that a policy is never judged on them.
+        seen: the training and validation prompts, so that a policy is never judged on them.
         trace_hash: of the whole trace.
     """
 
@@ -38,7 +39,7 @@ class Fold:
     test_index: Ints
     cheapest: int
     best_single: int
-    prompt_keys: tuple[str, ...]
+    seen: Seen
     trace_hash: str
 
 
@@ -94,7 +95,7 @@ def fold(trace: Trace, seed: int, *, resample: bool = False) -> Fold:
         test,
         cheapest(seen),
         best_single(seen),
-        tuple(sorted(set(seen.prompt_keys()))),
+        Seen.of(seen),
         trace.hash,
     )
 

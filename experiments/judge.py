@@ -11,17 +11,16 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from env.contexts import Ints
 from env.errors import BadInput
 from env.trace import Trace
 from experiments.baselines import BEST_SINGLE, CHEAPEST
 from experiments.bootstrap import Bootstrap, Estimate, estimate
-from experiments.evaluate import DIALS, DecisionsFile, evaluate, realised
+from experiments.evaluate import DIALS, DecisionsFile, decide_at_every_dial, realised
 from experiments.folds import best_single, cheapest, featurised
 from experiments.metrics import Frontier, mean_over
 from experiments.money import per_thousand
+from experiments.seen import Seen
 from experiments.trace_report import same_arms
-from experiments.train import trained_prompts
 from routers.policy import Policy
 
 _SHOWN_DIALS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -69,10 +68,10 @@ class Judgement:
         ]  # fmt: skip
 
 
-def judge(policy: Policy, trace: Trace, *, decisions: str | Path | None = None) -> Judgement:
+def evaluate(policy: Policy, trace: Trace, *, decisions: str | Path | None = None) -> Judgement:
     """Evaluate a policy on queries whose prompts it was not trained on.
 
-    The policy says which those are (``experiments.train.trained_prompts``), so it does not matter whether the
+    The policy says which those are (``experiments.seen``), so it does not matter whether the
     trace is the one it was trained on, a part of that, the same in another order, or another trace.
 
     Args:
@@ -85,13 +84,19 @@ def judge(policy: Policy, trace: Trace, *, decisions: str | Path | None = None) 
             trace and does not say on which prompts.
     """
     seed = int(policy.metrics.get("seed", 0))
-    trace = same_arms(trace, policy.arm_names)
-    unseen = _unseen(policy, trace)
-    rows = unseen[np.all(trace.observed[unseen], axis=1)]
+    trace = featurised(same_arms(trace, policy.arm_names), policy.featuriser)
+    seen = _seen(policy)
+    unseen = np.ones(len(trace), dtype=bool) if seen is None else ~seen.holds(trace)
+    if not unseen.any():
+        raise BadInput(
+            f"trace {trace.name}: the policy was trained on the prompts of all {len(trace)} queries; "
+            "evaluate it on the whole trace it was trained on, or on prompts it has not seen"
+        )
+    rows = np.flatnonzero(unseen & np.all(trace.observed, axis=1))
     if not len(rows):
         raise BadInput(f"trace {trace.name}: no query has a score for all of the policy's {trace.n_arms} arms")
-    test = featurised(trace.take(rows), policy.featuriser)
-    made = evaluate(policy, test, seed=seed)
+    test = trace.take(rows)
+    made = decide_at_every_dial(policy, test, seed=seed)
     if decisions is not None:
         with DecisionsFile(decisions) as file:
             file.add(trace.name, test, made)
@@ -111,39 +116,46 @@ def judge(policy: Policy, trace: Trace, *, decisions: str | Path | None = None) 
         f"{name} ({test.arms[arm]})": _estimates({"score": arm_score[name], "cost_usd": arm_cost[name]})
         for name, arm in arms.items()
     }
-    left_out = None if trained_prompts(policy.metrics) is None else len(trace) - len(unseen)
-    part = (
-        "all; the policy does not say what it was trained on"
-        if left_out is None
-        else f"{left_out} left out: the policy was trained on their prompts"
-        if left_out
-        else "the policy was trained on none of their prompts"
-    )
-    if left_out is not None and (unkept := sum(prompt is None for prompt in test.prompts)):
-        part += f"; {unkept} keep no text: known by their hash or id alone"
-    incomplete = len(unseen) - len(rows)
     return Judgement(
-        trace.name, policy.router.name, part, len(test), left_out, incomplete, _estimates(figures), references
+        trace.name,
+        policy.router.name,
+        _part(seen, test, len(trace) - int(unseen.sum())),
+        len(test),
+        None if seen is None else len(trace) - int(unseen.sum()),
+        int(unseen.sum()) - len(rows),
+        _estimates(figures),
+        references,
     )
 
 
-def _unseen(policy: Policy, trace: Trace) -> Ints:
-    """Rows whose prompts the policy was not trained on; all rows where it was never trained on a trace."""
-    seen = trained_prompts(policy.metrics)
-    if seen is None:
-        if "trace_hash" in policy.metrics:
-            raise BadInput(
-                f"the policy was trained on trace {policy.metrics.get('trace')} and does not say on which prompts "
-                "(an older version wrote it), so what it has not seen cannot be told; train it again"
-            )
-        return np.arange(len(trace), dtype=np.int64)
-    rows = np.flatnonzero([key not in seen for key in trace.prompt_keys()]).astype(np.int64)
-    if not len(rows):
+def _seen(policy: Policy) -> Seen | None:
+    """The prompts that the policy was trained on; ``None`` where it was never trained on a trace."""
+    seen = Seen.from_json(policy.metrics.get("trained_on"))
+    if seen is None and "trace_hash" in policy.metrics:
         raise BadInput(
-            f"trace {trace.name}: the policy was trained on the prompts of all {len(trace)} queries; "
-            "evaluate it on the whole trace it was trained on, or on prompts it has not seen"
+            f"the policy was trained on trace {policy.metrics.get('trace')} and does not say on which prompts "
+            "(an older version wrote it), so what it has not seen cannot be told; train it again"
         )
-    return rows
+    return seen
+
+
+def _part(seen: Seen | None, test: Trace, left_out: int) -> str:
+    """What the queries are, and what cannot be told of them."""
+    if seen is None:
+        return "all; the policy does not say what it was trained on"
+    untold = int((~seen.decides_by_text(test)).sum())
+    if left_out:
+        said = f"{left_out} left out: the policy was trained on their prompts"
+    elif untold:
+        said = "none is known to be one that the policy was trained on"
+    else:
+        said = "the policy was trained on none of their prompts"
+    if untold:
+        said += (
+            f"; {untold} compared by hash or features, for want of text: a training prompt spelt otherwise among "
+            "them cannot be told"
+        )
+    return said
 
 
 def table(judged: Judgement) -> Table:

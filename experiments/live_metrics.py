@@ -37,14 +37,14 @@ class MLflowMetricSink:
         points = [Metric(name.replace("+", "-"), float(value), now, step) for name, value in metrics.items()]
         if not points:
             return
-        with self._lock, speaking_plainly():
+        with self._lock, speaking_plainly(self._tracker.uri):
             if self._run_id is None:
                 self._run_id = self._tracker.begin("serve", tags=self._tags)
             self._tracker.client.log_batch(self._run_id, metrics=points)
 
     def close(self) -> None:
         """End the run; safe to call twice."""
-        with self._lock, speaking_plainly():
+        with self._lock, speaking_plainly(self._tracker.uri):
             if self._run_id is not None:
                 self._tracker.client.set_terminated(self._run_id, "FINISHED")
                 self._run_id = None

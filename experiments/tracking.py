@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from env.errors import MissingExtra, PointsmanError
+from env.errors import BadInput, MissingExtra, PointsmanError
 from env.files import write_json
 from env.trace import Trace
 from env.uris import shown_uri, without_secrets
@@ -39,6 +39,19 @@ BUNDLE = "bundle"
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
 _SQLITE = "sqlite:///"
 _BATCH = 1000  # metrics that the tracking API takes at once
+_CONNECT_S = 3  # for a database, which answers at once or not at all
+_CONNECT_ARGUMENT = {
+    "psycopg": "connect_timeout",
+    "psycopg2": "connect_timeout",
+    "pymysql": "connect_timeout",
+    "mysqldb": "connect_timeout",
+    "mysqlconnector": "connection_timeout",
+    "pg8000": "timeout",
+    "pyodbc": "timeout",
+}
+"""What the drivers call the time limit of a connection."""
+_SERVERS = ("postgresql", "mysql", "mssql")
+_HTTP_RETRIES = "2"  # MLflow's own 7 take minutes, in which a command seems to hang
 
 
 def tracking_uri() -> str:
@@ -66,9 +79,12 @@ def connect(uri: str | None = None) -> MlflowClient:
     """A client of the record.
 
     Raises:
+        BadInput: the address names a database whose driver is not installed, or makes no sense.
         MissingExtra: MLflow is not installed.
+        PointsmanError: nothing answers there.
     """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _HTTP_RETRIES)
     try:
         with _ctrl_c_waits():
             from mlflow import MlflowClient
@@ -77,11 +93,34 @@ def connect(uri: str | None = None) -> MlflowClient:
     # The first connection creates tables, and says so line by line. MLflow sets its own level when imported.
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it warns of every retry
     where = uri or tracking_uri()
     if where.startswith(_SQLITE):
         Path(where.removeprefix(_SQLITE)).absolute().parent.mkdir(parents=True, exist_ok=True)
-    with speaking_plainly():
+    with speaking_plainly(where):
+        if where.partition(":")[0].partition("+")[0] in _SERVERS:
+            _try_database(where)
         return MlflowClient(tracking_uri=where, registry_uri=where)
+
+
+def _try_database(uri: str) -> None:
+    """Connect once: MLflow itself would try for a minute, and log every failure at length."""
+    from sqlalchemy import create_engine, make_url
+    from sqlalchemy.pool import NullPool
+
+    try:
+        url = make_url(uri)
+        argument = _CONNECT_ARGUMENT.get(url.get_driver_name())
+        limits = {argument: _CONNECT_S} if argument is not None and argument not in url.query else {}
+        engine = create_engine(url, connect_args=limits, poolclass=NullPool)
+    except ImportError as error:
+        raise BadInput(
+            f"MLflow at {shown_uri(uri)}: the database's driver is not installed: `pip install {error.name}`"
+        ) from None
+    except ValueError as error:
+        raise BadInput(f"MLflow at {shown_uri(uri)}: not an address: {without_secrets(str(error), uri)}") from None
+    with engine.connect():
+        pass
 
 
 @contextmanager
@@ -98,8 +137,11 @@ def _ctrl_c_waits() -> Iterator[None]:
 
 
 @contextmanager
-def speaking_plainly() -> Iterator[None]:
+def speaking_plainly(uri: str) -> Iterator[None]:
     """Turn what MLflow raises into one line.
+
+    Args:
+        uri: of the record that is spoken to; its passwords are in no error.
 
     Raises:
         PointsmanError: in place of MLflow's own exception.
@@ -109,9 +151,8 @@ def speaking_plainly() -> Iterator[None]:
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in ("mlflow", "sqlalchemy", "requests"):
             raise
-        where = tracking_uri()
-        problem = without_secrets(str(error).strip().splitlines()[0], where)
-        raise PointsmanError(f"MLflow at {shown_uri(where)}: {problem}") from error
+        lines = without_secrets(str(error).strip(), uri).splitlines()
+        raise PointsmanError(f"MLflow at {shown_uri(uri)}: {lines[0] if lines else type(error).__name__}") from error
 
 
 class Tracker:
@@ -127,7 +168,7 @@ class Tracker:
     def __init__(self, uri: str | None = None) -> None:
         self.uri = uri or tracking_uri()
         self.client = connect(self.uri)
-        with speaking_plainly():
+        with speaking_plainly(self.uri):
             self._experiment = self._open_experiment()
 
     def comparison(self, reports: Sequence[Report], files: Sequence[Path] = (), *, started: float | None = None) -> str:
@@ -197,7 +238,7 @@ class Tracker:
         tags: Mapping[str, str] | None = None,
     ) -> Iterator[str]:
         """A run that is closed however its block ends: finished, or failed when it raised."""
-        with speaking_plainly():
+        with speaking_plainly(self.uri):
             run_id = self.begin(name, parent=parent, started=started, tags=tags)
             try:
                 yield run_id

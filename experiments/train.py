@@ -15,7 +15,7 @@ from env.contexts import Contexts, Ints, Outcomes, known, mean_observed
 from env.errors import BadInput
 from env.features import Featuriser, default_featuriser
 from env.reward import Reward
-from env.trace import KEY_DIGITS, Trace
+from env.trace import Trace
 from experiments.folds import Fold, contexts_of, featurised, fold
 from routers import make, router_class
 from routers.base import Estimator, Router, greedy, utility
@@ -159,31 +159,10 @@ def _with_dial(policy: Policy, part: Fold, told: Feedback) -> Policy:
         "feedback": told.value,
         "cheapest": part.train.arms[part.cheapest],
         "best_single": part.train.arms[part.best_single],
-        # One text: as a list it would be twice as long in JSON.
-        "trained_on": {"prompts": len(part.prompt_keys), "keys": "".join(part.prompt_keys)},
+        "trained_on": part.seen.to_json(),
         "validation": {"queries": len(part.validation), "frontier": frontier, **_reached(trained, part)},
     }
     return Policy(trained.router, trained.arms, trained.featuriser, trained.reward, dial_map, metrics)
-
-
-def trained_prompts(metrics: Mapping[str, Any]) -> frozenset[str] | None:
-    """Keys (``Trace.prompt_keys``) of the prompts that a policy was trained and validated on.
-
-    Args:
-        metrics: of the policy.
-
-    Returns:
-        ``None`` where the policy keeps no record of them.
-
-    Example:
-        >>> sorted(trained_prompts({"trained_on": {"prompts": 2, "keys": "0123456789abfedcba987654"}}))
-        ['0123456789ab', 'fedcba987654']
-    """
-    record = metrics.get("trained_on")
-    if record is None:
-        return None
-    joined = str(record["keys"])
-    return frozenset(joined[at : at + KEY_DIGITS] for at in range(0, len(joined), KEY_DIGITS))
 
 
 def _choices(router: Router, contexts: Contexts, seed: int) -> Callable[[float], Ints]:

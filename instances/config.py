@@ -148,10 +148,10 @@ class InstanceConfig(_Settings):
         """
         if completion.cost_usd is not None:
             return completion.cost_usd
-        price, tokens = self.price.price, (completion.input_tokens, completion.output_tokens)
-        if None in tokens and (price.input_usd_per_mtok or price.output_usd_per_mtok):
+        price, read, written = self.price.price, completion.input_tokens, completion.output_tokens
+        if (read is None and price.input_usd_per_mtok) or (written is None and price.output_usd_per_mtok):
             return None
-        return price.cost(tokens[0] or 0, tokens[1] or 0, completion.latency_s)
+        return price.cost(read or 0, written or 0, completion.latency_s)
 
 
 class RuntimeConfig(_Settings):

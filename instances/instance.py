@@ -20,8 +20,8 @@ from instances.recorder import LLMRecorder
 _log = logging.getLogger(__name__)
 
 _FAILURES_UNTIL_DOWN = 3
-"""Server errors, timeouts or refused keys in a row after which an instance counts as down; an unreachable one does
-at once."""
+"""Server errors, broken connections, timeouts or refused keys in a row after which an instance counts as down; an
+unreachable one does at once."""
 _REFUSED_KEY = (401, 403)
 _REST_S = 1.0
 """How long an upstream that said 429 without a time is left alone."""

@@ -19,6 +19,7 @@ class Learner:
 
     Attributes:
         policy: what decides; its router learns, where it can and may.
+        seen: number of the last judgement it was given; none up to it is learned again.
 
     Args:
         policy: to begin with.
@@ -35,6 +36,7 @@ class Learner:
         self.learns = learn and policy.router.capabilities.online
         self.policy = policy.with_router(_copy(policy)) if self.learns else policy
         self._began_as = policy.version
+        self.seen = 0
         self._updates = 0
 
     @property
@@ -46,14 +48,16 @@ class Learner:
         """Update the router with one judged decision, with the features it was decided on.
 
         Returns:
-            False, and nothing is learned, when it does not learn, when another policy decided, when the judgement
-            came before the answer was over, or when that answer came from an instance that was not the one
-            decided on or is none of the policy's arms.
+            False, and nothing is learned, when it does not learn, when it has seen the judgement before, when
+            another policy decided, when the judgement came before the answer was over, or when that answer came
+            from an instance that was not the one decided on or is none of the policy's arms.
         """
+        if judged.number <= self.seen:
+            return False
+        self.seen = judged.number
         decision, arms = judged.decision, self.policy.arm_names
         if (
             not self.learns
-            or judged.score is None
             or policy_of(decision.policy_version) != self._began_as
             or decision.features is None
             or decision.featuriser != self.policy.featuriser.fingerprint

@@ -108,7 +108,9 @@ class Judged:
     """A decision with what came of it, as learning wants it."""
 
     decision: DecisionRow
-    score: float | None
+    number: int
+    """Of its first judgement, in the order in which judgements were stored."""
+    score: float
     """Of its first judgement: what is learned cannot be taken back when a source changes its mind."""
     answered_by: str | None
     """Of an answer that was over when it was judged, as are its cost and latency."""

@@ -18,7 +18,7 @@ import numpy as np
 from env.errors import BadInput, PointsmanError
 from env.features import default_featuriser
 from instances.config import RuntimeConfig, load_config, parse_model_type
-from instances.learning import Learner
+from instances.learning import Learner, policy_of
 from instances.manager import LLMManager
 from instances.ports import MetricSink, PolicySource
 from instances.recorder import LLMInterfaceRecorder
@@ -147,11 +147,15 @@ class Runtime:
     def _rebuilt(self, policy: Policy) -> Learner:
         """The policy after every judgement of its decisions that the store holds, in their order."""
         learner = Learner(policy, learn=self.config.learn)
+        self._catch_up(learner)
         if learner.learns:
-            for judged in self.store.judged_of(learner.version):
-                learner.learn(judged)
             _log.info("policy %s, rebuilt from the store", learner.version)
         return learner
+
+    def _catch_up(self, learner: Learner) -> None:
+        if learner.learns:
+            for judged in self.store.judged_of(policy_of(learner.version), after=learner.seen):
+                learner.learn(judged)
 
     async def start(self, *, wait: bool = True) -> None:
         """Start the instances.
@@ -245,7 +249,11 @@ class Runtime:
         try:
             policy = await asyncio.to_thread(source.latest)
             if policy is not None:
-                self._bind(await asyncio.to_thread(self._rebuilt, policy))
+                learner = await asyncio.to_thread(self._rebuilt, policy)
+                # What was judged meanwhile went to the policy bound now, which learns nothing from it. On the loop,
+                # so that no judgement comes between this and the binding.
+                self._catch_up(learner)
+                self._bind(learner)
                 _log.info("serving policy %s", self._learner.version)
         except Exception as error:
             _log.warning("no new policy, the last one stays: %s", error)

@@ -28,7 +28,7 @@ from sqlalchemy import (
     and_,
     create_engine,
     event,
-    func,
+    exists,
     insert,
     make_url,
     or_,
@@ -93,10 +93,6 @@ class Store:
         """Store a feedback, starting now; the future is done when it is committed, or known not to be wanted."""
         return asyncio.wrap_future(self._writer.submit(lambda connection: _feedback(connection, given)))
 
-    async def judged(self, request_id: str) -> Judged | None:
-        """A decision and what came of it, or ``None`` when there is none."""
-        return await asyncio.wrap_future(self._writer.submit(lambda connection: _judged_one(connection, request_id)))
-
     async def flush(self) -> None:
         """Return when everything written so far is committed."""
         await asyncio.wrap_future(self._writer.submit(lambda connection: None))
@@ -120,11 +116,16 @@ class Store:
             for row in connection.execute(query):
                 yield _trace_row(row, scores.get(row.request_id))
 
-    def judged_of(self, policy_version: str) -> Iterator[Judged]:
-        """What a policy decided and was judged for, whatever it had learned by then, in the order of judgement."""
+    def judged_of(self, policy_version: str, *, after: int = 0) -> Iterator[Judged]:
+        """What a policy decided and was judged for, whatever it had learned by then, in the order of judgement.
+
+        Args:
+            policy_version: of the policy, without the count of what it had learned.
+            after: the number of a judgement; those up to it are left out.
+        """
         version, number = schema.decisions.c.policy_version, schema.feedback.c.number
         its_own = or_(version == policy_version, version.startswith(f"{policy_version}+", autoescape=True))
-        query = _JUDGED.where(its_own, number.is_not(None)).order_by(number).execution_options(yield_per=_READ_CHUNK)
+        query = _JUDGED.where(its_own, number > after).order_by(number).execution_options(yield_per=_READ_CHUNK)
         with self._reading() as connection:
             for row in connection.execute(query):
                 yield _judged(row)
@@ -213,31 +214,31 @@ def _features(blob: bytes | None) -> Floats | None:
     return None if blob is None else np.frombuffer(blob, dtype="<f4").astype(np.float32)
 
 
-_FIRST = (
-    select(func.min(schema.feedback.c.number))
-    .where(schema.feedback.c.request_id == schema.decisions.c.request_id)
-    .correlate(schema.decisions)
-    .scalar_subquery()
+_EARLIER = schema.feedback.alias("earlier")
+_IS_FIRST = ~exists().where(
+    _EARLIER.c.request_id == schema.feedback.c.request_id, _EARLIER.c.number < schema.feedback.c.number
 )
 _ANSWERED = and_(
     schema.attempts.c.request_id == schema.decisions.c.request_id,
     schema.attempts.c.error.is_(None),
     # A stream may be judged before it ends. Whoever asks later must get what was known then: what is learned now
     # and what is rebuilt from the rows are to be the same.
-    or_(schema.feedback.c.number.is_(None), schema.attempts.c.timestamp <= schema.feedback.c.timestamp),
+    schema.attempts.c.timestamp <= schema.feedback.c.timestamp,
 )
 _JUDGED: Select[Any] = (
     select(
         schema.decisions,
+        schema.feedback.c.number,
         schema.feedback.c.score,
         schema.attempts.c.model.label("answered_by"),
         schema.attempts.c.cost_usd,
         schema.attempts.c.latency_s,
     )
-    .outerjoin_from(schema.decisions, schema.feedback, schema.feedback.c.number == _FIRST)
+    .join_from(schema.feedback, schema.decisions, schema.decisions.c.request_id == schema.feedback.c.request_id)
     .outerjoin(schema.attempts, _ANSWERED)
+    .where(_IS_FIRST)
 )
-"""Every decision with its first judgement and its answer, where it has them."""
+"""Every first judgement with its decision, and its answer where there was one."""
 
 
 def _feedback(connection: Connection, given: Feedback) -> Taken:
@@ -248,20 +249,14 @@ def _feedback(connection: Connection, given: Feedback) -> Taken:
     wanted = select(decision.c.request_id).where(decision.c.request_id == given.request_id)
     if connection.scalar(wanted) is None:
         return Taken(FeedbackStatus.UNKNOWN_REQUEST)
-    earlier = select(table.c.number).where(table.c.request_id == given.request_id).limit(1)
-    is_first = connection.scalar(earlier) is None
     connection.execute(insert(table), [_values(given)])
-    return Taken(FeedbackStatus.STORED, _judged_one(connection, given.request_id) if is_first else None)
-
-
-def _judged_one(connection: Connection, request_id: str) -> Judged | None:
-    found = connection.execute(_JUDGED.where(schema.decisions.c.request_id == request_id)).first()
-    return None if found is None else _judged(found)
+    first = connection.execute(_JUDGED.where(table.c.id == given.id)).first()
+    return Taken(FeedbackStatus.STORED, None if first is None else _judged(first))
 
 
 def _judged(row: Row[Any]) -> Judged:
     values = row._asdict()
-    outcome = {name: values.pop(name) for name in ("score", "answered_by", "cost_usd", "latency_s")}
+    outcome = {name: values.pop(name) for name in ("number", "score", "answered_by", "cost_usd", "latency_s")}
     return Judged(DecisionRow(**{**values, "features": _features(values["features"])}), **outcome)
 
 

@@ -57,12 +57,13 @@ def write_bundle(folder: str | Path, policy: Mapping[str, Any], arrays: Mapping[
         if target.exists():
             os.replace(target, retired)
         os.replace(scratch, target)
+        shutil.rmtree(retired, ignore_errors=True)
     except BaseException:
-        if retired.exists() and not target.exists():
+        if not target.exists() and retired.exists():
             os.replace(retired, target)
-        shutil.rmtree(scratch, ignore_errors=True)
+        for folder in (scratch, retired):
+            shutil.rmtree(folder, ignore_errors=True)
         raise
-    shutil.rmtree(retired, ignore_errors=True)
     return target
 
 
@@ -121,10 +122,11 @@ def _left_aside(source: Path) -> str:
 
     Nothing is lost: the older bundle lies aside, hidden, until somebody renames or removes it.
     """
-    aside = sorted(path.name for path in source.parent.glob(f".{escape(source.name)}.*.old") if is_bundle(path))
+    aside = [path for path in source.parent.glob(f".{escape(source.name)}.*.old") if is_bundle(path)]
     if not aside:
         return ""
-    return f"; a save was interrupted, the bundle before it is {aside[-1]} beside it: rename it to {source.name}"
+    latest = max(aside, key=lambda path: (path / POLICY_FILE).stat().st_mtime)
+    return f"; a save was interrupted, the bundle before it is {latest.name} beside it: rename it to {source.name}"
 
 
 def _hash_of_all_else(document: Mapping[str, Any]) -> str:

@@ -46,17 +46,15 @@ async def served(bundle: Path, trace_file: Path, trace: Trace, store: Path) -> t
         exploration=EPSILON,
         seed=SEED,
         store=f"sqlite:///{store}",
+        learn=False,
     )
-    rows = []
     async with Runtime(config) as runtime:
         router = runtime.router("text")
         for prompt in trace.prompts:
             request = ChatRequest(messages=({"role": "user", "content": prompt},), params={})
             answer = await router.ask(Call(request))
-            judged = await runtime.store.judged(answer.request_id)
-            assert judged is not None
-            rows.append(judged.decision)
-        return runtime.policy, rows
+            await runtime.feedback(answer.request_id, 1.0)
+        return runtime.policy, [judged.decision for judged in runtime.store.judged_of(runtime.policy.version)]
 
 
 @pytest.mark.parametrize("name", ["ridge", "linear_thompson", "knn"])

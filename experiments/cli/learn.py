@@ -156,12 +156,13 @@ def evaluate(
     """Evaluate a trained policy on the queries of a trace whose prompts it was not trained on."""
     from env.sources.named import load_trace
     from experiments.deploy import load_policy
-    from experiments.judge import judge, table
+    from experiments.judge import evaluate as run
+    from experiments.judge import table
 
     shown = Output(json)
     policy, trace = load_policy(bundle), load_trace(source)
     with shown.busy(f"evaluating on {trace.name}"):
-        judged = judge(policy, trace, decisions=decisions)
+        judged = run(policy, trace, decisions=decisions)
     shown.say(table(judged))
     if decisions is not None:
         shown.say(f"decisions in {decisions}")

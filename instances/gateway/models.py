@@ -17,8 +17,7 @@ _DIAL = "dial="
 
 def names(runtime: Runtime) -> list[str]:
     """Every name but ``pointsman/dial=...``, of which there are as many as numbers."""
-    version = policy_of(runtime.router("text").policy_version)
-    forms = [RESERVED_NAME, *(f"{RESERVED_NAME}/{form}" for form in (*_DIALS, version))]
+    forms = [RESERVED_NAME, *(f"{RESERVED_NAME}/{form}" for form in (*_DIALS, _bound(runtime)))]
     return [*forms, *(instance.name for instance in runtime.manager)]
 
 
@@ -26,7 +25,7 @@ def routing_of_model(runtime: Runtime, model: str) -> dict[str, Any]:
     """What a name says, as arguments of ``Call``.
 
     The version of the bound policy lets that policy choose, as ``pointsman`` does, with whatever it has learned
-    since; it is refused once another one is bound.
+    since, and so does a version that an answer named, ``<version>+<n>``; both are refused once another one is bound.
 
     Raises:
         BadRequest: a dial that is no number.
@@ -44,7 +43,11 @@ def routing_of_model(runtime: Runtime, model: str) -> dict[str, Any]:
             return {"dial": float(form.removeprefix(_DIAL))}
         except ValueError:
             raise BadRequest(f"model: `{form}` is not a dial; for example pointsman/dial=0.3", "model") from None
-    if model not in names(runtime):
+    if model != RESERVED_NAME and policy_of(form) != _bound(runtime):
         known = ", ".join([*names(runtime), f"{RESERVED_NAME}/{_DIAL}0.3"])
         raise UnknownModel(f"unknown model `{model}`; this server knows {known}")
     return {}
+
+
+def _bound(runtime: Runtime) -> str:
+    return policy_of(runtime.router("text").policy_version)

@@ -22,7 +22,8 @@ class ProviderError(PointsmanError):
         status: the HTTP status, where there was one.
         retry_after_s: how long the upstream asks to be left alone, where it does.
         retryable: True when another model may well answer, False when the request itself is at fault.
-        unreachable: True when nothing answered at all; an answer that makes no sense is not that.
+        unreachable: True when no connection could be made; one that broke, or an answer that makes no sense, is not
+            that.
     """
 
     def __init__(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
+import io
 import json
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -199,7 +200,12 @@ class LocalProvider(Provider):
         if self._session is None:
             raise ProviderError(f"instance `{self._name}`: is not started", unreachable=True)
         limit_s = min(self._timeout_s, request.timeout_s or self._timeout_s)
-        return self._session.post(path, json=body, timeout=aiohttp.ClientTimeout(total=limit_s))
+        return self._session.post(
+            path,
+            data=io.BytesIO(json.dumps(body).encode()),  # aiohttp warns of large bodies in other forms
+            headers={"content-type": "application/json"},
+            timeout=aiohttp.ClientTimeout(total=limit_s),
+        )
 
     async def _json(self, answer: aiohttp.ClientResponse) -> dict[str, Any]:
         data: dict[str, Any] = await answer.json()
@@ -223,8 +229,11 @@ async def _errors(name: str) -> AsyncGenerator[None, None]:
         raise ProviderError(f"instance `{name}`: no answer in time", status=504) from None
     except (aiohttp.ContentTypeError, ValueError) as error:
         raise ProviderError(f"instance `{name}`: malformed answer: {error}") from error
+    except aiohttp.ClientConnectorError as error:
+        raise ProviderError(f"instance `{name}`: unreachable: {error}", unreachable=True) from error
     except (aiohttp.ClientError, OSError) as error:
-        raise ProviderError(f"instance `{name}`: {error or type(error).__name__}", unreachable=True) from error
+        problem = str(error) or type(error).__name__
+        raise ProviderError(f"instance `{name}`: the connection broke: {problem}", status=502) from error
 
 
 def _text(choice: Mapping[str, Any], chat: bool) -> str:

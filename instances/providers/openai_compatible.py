@@ -6,6 +6,7 @@ own, which here is the router's business.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import time
@@ -22,6 +23,9 @@ from instances.providers.base import ChatRequest, Completion, Delta, Provider, P
 
 _CONNECT_S = 5.0
 _HEALTH_S = 2.0
+# A request sent while the server closes the idle connection is lost, and nobody knows whether it was begun. So the
+# pool drops it first: many servers (uvicorn, Node) close theirs after 5 s.
+_IDLE_S = 4.0
 _LONGEST_EVENT = 8 << 20  # bytes of one server-sent event; a line without an end must not fill the memory
 _LONGEST_DETAIL = 300
 # The request itself is at fault: another model would refuse it too.
@@ -56,7 +60,7 @@ class OpenAICompatibleProvider(Provider):
     async def start(self) -> None:
         """Open the connection pool; the queue in front bounds the calls, so the pool does not."""
         if self._session is None:
-            connector = aiohttp.TCPConnector(limit=0)
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_S)
             self._session = aiohttp.ClientSession(connector=connector, headers=self._headers)
 
     async def close(self) -> None:
@@ -151,7 +155,8 @@ class OpenAICompatibleProvider(Provider):
         try:
             async with self._session.post(
                 f"{self._url}/chat/completions",
-                json=body,
+                data=io.BytesIO(json.dumps(body).encode()),  # aiohttp warns of large bodies in other forms
+                headers={"content-type": "application/json"},
                 timeout=aiohttp.ClientTimeout(total=limit_s, sock_connect=min(_CONNECT_S, limit_s)),
             ) as response:
                 if response.status >= 400:
@@ -159,9 +164,14 @@ class OpenAICompatibleProvider(Provider):
                 yield response
         except TimeoutError:
             raise self._error(f"no answer within {limit_s:g} s", status=504) from None
+        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
+            raise self._error(f"unreachable: {self._told(error)}", unreachable=True) from error
         except (aiohttp.ClientError, OSError) as error:
-            problem = without_secrets(str(error), self._url) or type(error).__name__
-            raise self._error(f"unreachable: {problem}", unreachable=True) from error
+            # Not sent again: the server may be at work on it, and be paid. Another model answers instead.
+            raise self._error(f"the connection broke: {self._told(error)}", status=502) from error
+
+    def _told(self, error: Exception) -> str:
+        return without_secrets(str(error), self._url) or type(error).__name__
 
     async def _events(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
         """Payloads of the ``data:`` lines; comments and other fields are skipped."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import unicodedata
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +43,41 @@ def test_parts_that_are_not_text_are_named() -> None:
 @given(st.text())
 def test_normalising_twice_changes_nothing_more(prompt: str) -> None:
     assert normalise(normalise(prompt)) == normalise(prompt)
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        "What is caf\u00e9 \u00bd?\u200b",
+        "\ufeffWhat is caf\u00e9 \u00bd?",
+        "What is cafe\u0301 \u00bd?",
+        "What is ca\u00adf\u200de\u200b\u0301 1\u20442?",
+        "\uff37hat is caf\u00e9\u00a0\u00bd\uff1f",
+    ],
+)
+def test_what_looks_the_same_is_the_same_prompt(variant: str) -> None:
+    prompt = "What is caf\u00e9 \u00bd?"
+    assert variant != prompt
+    assert normalise(variant) == normalise(prompt)
+    assert prompt_hash(variant) == prompt_hash(prompt)
+
+
+def test_no_character_is_changed_by_normalising_again() -> None:
+    characters = [chr(code) for code in range(sys.maxunicode + 1)]
+    assert [c for c in characters if normalise(f"a{c}b") != normalise(normalise(f"a{c}b"))] == []
+
+
+@given(st.text())
+def test_how_a_text_is_composed_does_not_make_another_prompt(prompt: str) -> None:
+    assert normalise(unicodedata.normalize("NFD", prompt)) == normalise(unicodedata.normalize("NFC", prompt))
+
+
+@pytest.mark.parametrize("marks", ["\u0300\u0316", "\u0f73", "\u0345\u0323"])
+def test_a_million_marks_keep_nobody_waiting(marks: str) -> None:
+    # Put in order they would take hours: the test ends at all.
+    once = normalise("A" + marks * 500_000)
+    assert once.startswith("a")
+    assert normalise("A" + marks * 10) != normalise("A" + marks * 9)
 
 
 @given(st.lists(st.text("abcß", min_size=1), min_size=1), st.sampled_from([" ", "\n", "\t  "]))

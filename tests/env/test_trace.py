@@ -110,6 +110,19 @@ def test_equal_hashes_stand_in_for_prompts_that_are_not_kept() -> None:
     assert trace.groups.tolist() == [0, 0, 1, 2]
 
 
+def test_equal_features_are_one_prompt_where_nothing_else_of_it_is_kept() -> None:
+    features = [[0.1, -0.0], [0.1 + 1e-9, 0.0], [0.2, 0.0]]
+    rows = [
+        {"query_id": f"q{row}", "model": "a", "score": 1.0, "features": value, "featuriser": "f"}
+        for row, value in enumerate(features)
+    ]
+    trace = from_rows(rows)
+    assert trace.groups.tolist() == [0, 0, 1]
+    assert trace.prompt_keys()["text"] == trace.prompt_keys()["prompt_hash"] == [None] * 3
+    theirs = replace(trace, featuriser="g").prompt_keys()["features"]
+    assert not set(theirs) & set(trace.prompt_keys()["features"]), "another featuriser's rows are not comparable"
+
+
 def test_a_log_is_told_from_a_table(small_trace: Trace) -> None:
     assert not small_trace.is_log
     rows = [
@@ -196,8 +209,8 @@ def test_the_hash_changes_with_everything_that_decides_what_is_learned(small_tra
 @settings(max_examples=30, deadline=None)
 def test_prompt_keys_are_equal_exactly_where_groups_are(prompts: list[str]) -> None:
     trace = asked(prompts)
-    keys, groups = trace.prompt_keys(), trace.groups
+    keys, groups = trace.prompt_keys()["text"], trace.groups
     assert len(set(keys)) == len(set(groups.tolist())) == len(set(zip(keys, groups.tolist(), strict=True)))
     half = trace.take(np.arange(len(trace))[::-2])
-    assert set(half.prompt_keys()) <= set(keys)
-    assert asked(prompts[:3]).prompt_keys() == keys[:3], "the same in every trace"
+    assert set(half.prompt_keys()["text"]) <= set(keys)
+    assert asked(prompts[:3]).prompt_keys()["text"] == keys[:3], "the same in every trace"

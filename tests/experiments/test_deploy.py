@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from env.errors import BadInput
+from env.errors import BadInput, PointsmanError
 from env.features import Featuriser
 from env.trace import Trace
 from experiments.deploy import MLflowPolicySource, load_policy, promote, rollback, status
@@ -110,3 +110,15 @@ def test_there_is_nothing_to_roll_back_to_after_one_promotion(record: str, bundl
     promote(bundles["ridge"])
     with pytest.raises(BadInput, match="no champion came before"):
         rollback()
+
+
+def test_a_registry_that_does_not_answer_is_one_line_and_not_one_without_a_champion(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    for ask in (rollback, lambda: load_policy("models:/pointsman@champion"), lambda: load_policy("models:/x/1")):
+        with pytest.raises(PointsmanError, match=r"MLflow at http://127\.0\.0\.1:9: ") as refused:
+            ask()
+        assert not isinstance(refused.value, BadInput)
+    assert not caplog.records

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,7 @@ def test_looking_for_a_record_does_not_create_one(tmp_path: Path, monkeypatch: p
 
 def test_what_mlflow_raises_becomes_one_line(record: str) -> None:
     client = connect(record)
-    with pytest.raises(PointsmanError) as raised, speaking_plainly():
+    with pytest.raises(PointsmanError) as raised, speaking_plainly(record):
         client.get_run("0" * 32)
     assert "\n" not in str(raised.value)
 
@@ -128,13 +129,45 @@ def test_a_password_in_the_address_is_in_no_error_hint_or_status(monkeypatch: py
         assert "s3cret" not in str(raised.value) and "t0ken" not in str(raised.value)
 
 
-def test_a_password_that_mlflow_quotes_is_hidden_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_that_mlflow_quotes_is_hidden_whatever_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from mlflow.exceptions import MlflowException
 
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", SECRET)
-    with pytest.raises(PointsmanError) as raised, speaking_plainly():
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:8")
+    with pytest.raises(PointsmanError) as raised, speaking_plainly(SECRET):
         raise MlflowException(f"API request to {SECRET}/api/2.0 failed")
     assert str(raised.value) == "MLflow at http://***@127.0.0.1:9: API request to http://***@127.0.0.1:9/api/2.0 failed"
+
+
+@pytest.mark.parametrize(
+    ("uri", "problem"),
+    [
+        ("mysql+pymysql://me:s3cret@h/db", r"MLflow at mysql\+pymysql://\*\*\*@h/db: .*`pip install pymysql`"),
+        ("postgresql+psycopg://me:s3cret@127.0.0.1:port/db", "not an address: .*'port'"),
+        ("postgresql+nothing://me:s3cret@127.0.0.1/db", "nothing"),
+    ],
+)
+def test_a_database_without_its_driver_or_an_address_is_one_line(uri: str, problem: str) -> None:
+    with pytest.raises(PointsmanError, match=problem) as raised:
+        connect(uri)
+    assert "\n" not in str(raised.value) and "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("act", [Tracker, lambda uri: rollback(uri=uri), lambda uri: status(uri=uri)])
+def test_a_database_that_is_not_there_is_tried_once(
+    act: Callable[[str], object], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    needs("postgres", "a database that is not there")
+
+    def no_second_try(_seconds: float) -> None:
+        raise AssertionError("it waits to try again")
+
+    monkeypatch.setattr("mlflow.store.db.utils.time.sleep", no_second_try)
+    with pytest.raises(PointsmanError, match=r"MLflow at postgresql.*refused") as raised:
+        act("postgresql+psycopg://me:s3cret@127.0.0.1:9/db")
+    assert "\n" not in str(raised.value) and "s3cret" not in str(raised.value)
+    assert not caplog.records
 
 
 def test_the_status_of_a_registry_that_is_not_there_hides_the_query(

@@ -95,6 +95,10 @@ def test_a_missing_file_and_an_empty_one_are_refused(tmp_path: Path) -> None:
         ({"input_usd_per_mtok": 2.0, "output_usd_per_mtok": 10.0}, Completion("4", 1_000, 100, 0.5), 0.003),
         ({"input_usd_per_mtok": 2.0}, Completion("4", 1_000, 100, 0.5, cost_usd=0.5), 0.5),
         ({"input_usd_per_mtok": 2.0}, Completion("4", None, None, 0.5), None),
+        ({"input_usd_per_mtok": 2.0}, Completion("4", 1_000, None, 0.5), 0.002),
+        ({"input_usd_per_mtok": 2.0}, Completion("4", None, 100, 0.5), None),
+        ({"output_usd_per_mtok": 10.0}, Completion("4", None, 100, 0.5), 0.001),
+        ({"output_usd_per_mtok": 10.0}, Completion("4", 1_000, None, 0.5), None),
         ({"request_usd": 0.01, "usd_per_second": 0.1}, Completion("4", None, None, 0.5), 0.06),
     ],
 )

@@ -15,9 +15,11 @@ from typing import Any
 import aiohttp
 import openai
 import pytest
+from starlette.requests import Request
 
 from env.features import default_featuriser
 from instances.gateway.app import exposure
+from instances.gateway.body import read_object
 from instances.gateway.headers import answer_headers
 from routers.policy import new_policy
 
@@ -291,6 +293,58 @@ async def test_a_body_beyond_the_limit_is_a_413_whether_or_not_its_length_is_sta
                 assert "larger than 1 MiB" in (await response.json())["error"]["message"]
 
 
+MANY = 200_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model": "pointsman", "messages": [' + b'{"role":"user"},' * MANY + b'{"role":"user"}]}',
+        b'{"model": "pointsman", "unknown": [' + b"[]," * MANY + b"[]]}",
+        b'{"model": "pointsman", "unknown": ' + b"[" * MANY,
+        b'"\\"' + b'"[],"' * MANY,
+        ('{"model": "x\\"", "unknown": [' + "[]," * MANY + "[]]}").encode("utf-16"),
+    ],
+    ids=["messages", "lists", "depth", "an escaped quote", "UTF-16"],
+)
+async def test_a_body_of_very_many_values_is_refused_before_it_is_parsed(
+    gateway: Any, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_arguments: Any, **_keywords: Any) -> None:
+        raise AssertionError("parsed")
+
+    monkeypatch.setattr("instances.gateway.body.json.JSONDecoder", never)
+    data = io.BytesIO(body)
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(
+            f"{gateway.url}/v1/chat/completions", data=data, headers={"content-type": "application/json"}
+        ) as response,
+    ):
+        told = json.loads(await response.read())["error"]
+        assert response.status in (400, 413)
+    assert "more than 100000 JSON values" in told["message"] or "not UTF-8" in told["message"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["one, two, {three}, [four]; ", 'x = {"a": [1, 2], "b": {"c": "\\n"}}\n', "\\", '"', "è, [日本], {😀} "],
+    ids=["prose", "code", "backslashes", "quotes", "other scripts"],
+)
+@pytest.mark.parametrize("ascii_only", [True, False])
+async def test_a_long_prompt_is_text_whatever_punctuation_it_holds(text: str, ascii_only: bool) -> None:
+    long = text * ((4 << 20) // len(text.encode()))
+    sent = {"model": "pointsman", "messages": [{"role": "user", "content": long}]}
+    blocks = [{"type": "http.request", "body": json.dumps(sent, ensure_ascii=ascii_only).encode()}]
+
+    async def receive() -> dict[str, Any]:
+        return blocks.pop()
+
+    kind = [(b"content-type", b"application/json")]
+    request = Request({"type": "http", "method": "POST", "headers": kind}, receive)
+    assert await read_object(request, largest_mib=40) == sent
+
+
 @pytest.mark.parametrize(
     ("host", "open_to_others"),
     [("127.0.0.1", False), ("::1", False), ("localhost", False), ("0.0.0.0", True), ("::", True), ("10.0.0.7", True)],
@@ -538,6 +592,25 @@ async def test_an_unreachable_upstream_is_down_at_once(open_gateway: OpenGateway
         with pytest.raises(openai.APIStatusError):
             await gateway.client.chat.completions.create(**GOOD)
         assert (await readiness(gateway))["cloud"] == "down"
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{"])
+async def test_one_dropped_connection_takes_no_model_down_and_three_in_a_row_do(
+    open_gateway: OpenGateway, with_upstream: WithUpstream, answer: bytes
+) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    async with server, open_gateway(instances=with_upstream("ok", base_url=url)) as gateway:
+        for expected in ("not called yet", "not called yet", "down"):
+            completion = await gateway.client.chat.completions.create(**GOOD)
+            assert completion.model == "small"
+            assert (await readiness(gateway))["cloud"] == expected
 
 
 async def test_an_endpoint_is_up_once_it_has_answered_not_before(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
+
 from env.features import Hashing
-from instances.calls import Answer, Call
+from instances.calls import Answer, Call, UnknownModel
 from instances.config import RuntimeConfig
 from instances.gateway.models import routing_of_model
 from instances.providers.base import ChatRequest
-from instances.rows import FeedbackStatus
+from instances.rows import FeedbackStatus, Judged
 from instances.runtime import Runtime
 from routers.policy import Policy, new_policy
 
@@ -79,7 +82,11 @@ async def test_a_policy_that_has_learned_is_logged_under_another_name(make_confi
         second = await ask(runtime)
         assert (first.policy_version, second.policy_version) == (policy.version, f"{policy.version}+1")
         assert runtime.router("text+image").policy_version == f"{policy.version}+1"
-        assert routing_of_model(runtime, f"pointsman/{policy.version}") == {}
+        for logged in (first.policy_version, second.policy_version):
+            assert routing_of_model(runtime, f"pointsman/{logged}") == {}
+        for other in (untaught(alpha=0.5).version + "+1", "+1", ""):
+            with pytest.raises(UnknownModel):
+                routing_of_model(runtime, f"pointsman/{other}")
         assert await logged_versions(runtime) == [policy.version, f"{policy.version}+1"]
 
 
@@ -129,6 +136,60 @@ async def test_a_policy_learns_from_its_own_decisions_and_takes_them_up_when_it_
         assert runtime.router().policy_version == second.version
         runtime.bind(first)
         assert runtime.router().policy_version == f"{first.version}+2"
+
+
+async def test_a_judgement_that_a_rebuilt_policy_has_read_is_not_learned_again(make_config: Config) -> None:
+    policy = untaught()
+    async with Runtime(make_config(), policy=policy) as runtime:
+        answer = await ask(runtime)
+        giving = asyncio.create_task(runtime.feedback(answer.request_id, 1.0))
+        await asyncio.sleep(0)
+        runtime.bind(policy)  # it waits for what is being written, while the loop cannot yet hear that it is
+        await giving
+        assert runtime.router().policy_version == f"{policy.version}+1"
+        assert int(runtime.policy.router.state().arrays["count"][0].sum()) == 1
+
+
+class Rollback:
+    """Has one policy to give, once."""
+
+    def __init__(self) -> None:
+        self.policy: Policy | None = None
+
+    def latest(self) -> Policy | None:
+        policy, self.policy = self.policy, None
+        return policy
+
+
+async def test_a_judgement_that_comes_while_its_policy_is_rebuilt_is_learned(
+    make_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, source, config = untaught(), untaught(alpha=0.5), Rollback(), make_config()
+    async with Runtime(config, policy=first, source=source, every_s=0.01) as runtime:
+        answers = [await ask(runtime, prompt) for prompt in PROMPTS]
+        await runtime.feedback(answers[0].request_id, 1.0)
+        runtime.bind(second)
+        has_read, may_return, reads = threading.Event(), threading.Event(), runtime.store.judged_of
+
+        def held(*of: Any, **after: Any) -> Iterator[Judged]:
+            yield from reads(*of, **after)
+            has_read.set()
+            assert may_return.wait(10)
+
+        monkeypatch.setattr(runtime.store, "judged_of", held)
+        source.policy = first
+        assert await asyncio.to_thread(has_read.wait, 10)
+        await runtime.feedback(answers[1].request_id, 0.5)
+        may_return.set()
+        async with asyncio.timeout(10):
+            while runtime.router().policy_version == second.version:
+                await asyncio.sleep(0.01)
+        assert runtime.router().policy_version == f"{first.version}+2"
+        await runtime.feedback(answers[2].request_id, 0.0)
+        after = learned(runtime.policy)
+    async with Runtime(config, policy=first) as runtime:
+        assert learned(runtime.policy) == after
+        assert runtime.router().policy_version == f"{first.version}+3"
 
 
 async def test_learning_can_be_switched_off(make_config: Config) -> None:

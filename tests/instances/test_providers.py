@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -111,6 +114,57 @@ async def test_a_password_in_the_endpoints_address_is_in_no_error() -> None:
         await provider.complete(HELLO)
     await provider.close()
     assert "s3cret" not in str(failed.value)
+
+
+@asynccontextmanager
+async def answering(answer: bytes) -> AsyncIterator[OpenAICompatibleProvider]:
+    """A provider of a server that answers with these bytes, whatever they are, and closes the connection."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    provider = await connected(SimpleNamespace(url=f"http://127.0.0.1:{port}/v1"), "ok")
+    try:
+        yield provider
+    finally:
+        await provider.close()
+        server.close()
+        await server.wait_closed()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{", b"not HTTP\r\n\r\n"],
+    ids=["closed before the answer", "cut within the answer", "not an answer"],
+)
+async def test_a_connection_that_broke_is_a_failure_but_not_an_unreachable_model(answer: bytes) -> None:
+    async with answering(answer) as provider:
+        with pytest.raises(ProviderError, match="instance `cloud`: ") as failed:
+            await provider.complete(HELLO)
+    assert (failed.value.unreachable, failed.value.status, failed.value.retryable) == (False, 502, True)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/v1", "http://nowhere.invalid/v1", "http://[bad/v1", "no address"])
+async def test_a_model_that_cannot_be_connected_to_is_unreachable(url: str) -> None:
+    provider = await connected(SimpleNamespace(url=url), "ok")
+    with pytest.raises(ProviderError, match="unreachable") as failed:
+        await provider.complete(HELLO)
+    await provider.close()
+    assert failed.value.unreachable
+
+
+async def test_a_large_request_is_sent_whole(upstream: Any) -> None:
+    provider = await connected(upstream, "ok")
+    large = ChatRequest(({"role": "user", "content": "x" * (2 << 20)},))
+    completion = await provider.complete(large)
+    await provider.close()
+    assert completion.text == "real"
+    assert upstream.bodies == [{"model": "ok", "messages": list(large.messages)}]
 
 
 def replay(recorded_file: Path, **settings: Any) -> ReplayProvider:

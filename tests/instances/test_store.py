@@ -187,8 +187,10 @@ async def test_judgements_of_a_policy_come_in_their_order_once_per_request(store
         store.write_attempt(replace(ATTEMPT, request_id=request_id))
     for number, request_id in enumerate(["r2", "r1", "r3", "r2"]):
         await store.add_feedback(feedback(f"f{number}", number / 10, request_id=request_id))
-    found = [(judged.decision.request_id, judged.score) for judged in store.judged_of("p1")]
-    assert found == [("r2", 0.0), ("r1", 0.1)]
+    found = list(store.judged_of("p1"))
+    assert [(judged.decision.request_id, judged.score) for judged in found] == [("r2", 0.0), ("r1", 0.1)]
+    assert [judged.score for judged in store.judged_of("p1", after=found[0].number)] == [0.1]
+    assert not list(store.judged_of("p1", after=found[1].number))
 
 
 async def test_an_answer_that_was_not_over_when_it_was_judged_is_not_what_was_judged(store: Store) -> None:
@@ -262,18 +264,20 @@ async def test_a_cancelled_caller_does_not_unwrite_the_decision(store: Store) ->
     writing.cancel()
     await asyncio.gather(writing, return_exceptions=True)
     await store.flush()
-    assert await store.judged("r1") is not None
+    assert (await store.add_feedback(feedback())).status is FeedbackStatus.STORED
 
 
 async def test_a_reopened_store_holds_everything_and_the_same_hash_key(url: str) -> None:
     first = Store(url)
     await first.write_decision(DECISION)
     first.write_attempt(ATTEMPT)
+    taken = await first.add_feedback(feedback())
     first.close()
     second = Store(url)
-    judged = await second.judged("r1")
+    (judged,) = second.judged_of("p1")
     assert second.hash_key == first.hash_key
-    assert judged is not None
+    assert taken.first is not None
+    assert (judged.number, judged.score) == (taken.first.number, 1.0)
     assert (judged.answered_by, judged.cost_usd) == ("small", 0.01)
     assert judged.decision.features is not None
     np.testing.assert_array_equal(judged.decision.features, DECISION.features)

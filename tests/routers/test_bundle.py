@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -159,3 +160,38 @@ write_bundle(sys.argv[1], {"router": "y"}, {"theta": np.ones(2, dtype=np.float32
     write_bundle(bundle, {"router": "z"}, ARRAYS)
     assert read_bundle(bundle)[0]["router"] == "z"
     assert read_bundle(aside)[0]["router"] == "x"
+
+
+@pytest.mark.parametrize("when", ["after the last move", "while the older one is removed"])
+def test_an_interrupt_once_the_new_bundle_is_in_place_leaves_nothing_beside_it(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    replace, remove, interrupted = os.replace, shutil.rmtree, []
+
+    def replacing(source: Path, target: Path) -> None:
+        replace(source, target)
+        if when == "after the last move" and Path(source).suffix != ".old" and Path(target) == bundle:
+            raise KeyboardInterrupt
+
+    def removing(folder: Path, ignore_errors: bool = False) -> None:
+        if when == "while the older one is removed" and not interrupted:
+            interrupted.append(folder)
+            raise KeyboardInterrupt
+        remove(folder, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr("routers.bundle.os.replace", replacing)
+    monkeypatch.setattr("routers.bundle.shutil.rmtree", removing)
+    with pytest.raises(KeyboardInterrupt):
+        write_bundle(bundle, {"router": "y"}, ARRAYS)
+    assert read_bundle(bundle)[0]["router"] == "y"
+    assert [path.name for path in bundle.parent.iterdir()] == [bundle.name]
+
+
+def test_of_several_bundles_aside_the_latest_is_named(bundle: Path) -> None:
+    for age, suffix in ((300, "zz"), (100, "mm"), (200, "aa")):
+        aside = write_bundle(bundle.with_name(f".policy.{suffix}.old"), {"router": suffix}, ARRAYS)
+        written = os.stat(aside / POLICY_FILE).st_mtime - age
+        os.utime(aside / POLICY_FILE, (written, written))
+    bundle.rename(bundle.with_name("elsewhere"))
+    with pytest.raises(BadInput, match=r"the bundle before it is \.policy\.mm\.old beside it"):
+        read_bundle(bundle)
