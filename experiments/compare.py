@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from env.contexts import known
 from env.errors import BadInput
 from env.features import Featuriser, default_featuriser
+from env.splits import SplitBy
 from env.trace import Trace
 from experiments.baselines import BEST_SINGLE, CHEAPEST, ORACLE, fixed_arms, oracle
 from experiments.bootstrap import Bootstrap, Estimate, estimate
@@ -118,6 +119,7 @@ def compare(
     decisions: str | Path | None = None,
     featuriser: Featuriser | None = None,
     step: Step | None = None,
+    split_by: SplitBy = "prompt",
 ) -> list[Report]:
     """Train and evaluate every router on every trace with every seed.
 
@@ -128,6 +130,7 @@ def compare(
         decisions: Parquet file for every decision on every test query.
         featuriser: what the routers see; the default one when not given.
         step: told what comes next, for a progress bar.
+        split_by: ``"prompt"``, ``"task"`` to test on whole tasks that nothing was learned of, or ``"time"``.
 
     Raises:
         BadInput: an unknown router, two traces of one name, or a trace that cannot be compared on.
@@ -144,7 +147,7 @@ def compare(
     with ExitStack() as stack:
         # Opened first: a path that cannot be written to should say so before the work, not after.
         file = stack.enter_context(DecisionsFile(decisions)) if decisions is not None else None
-        return [_compare_one(trace, asked, range(seeds), maker, file, step or _silent) for trace in traces]
+        return [_compare_one(trace, asked, range(seeds), maker, file, step or _silent, split_by) for trace in traces]
 
 
 def steps(traces: Sequence[Trace], routers: Sequence[str], seeds: int) -> int:
@@ -163,10 +166,11 @@ def _compare_one(
     maker: Featuriser,
     file: DecisionsFile | None,
     step: Step,
+    split_by: SplitBy,
 ) -> Report:
-    fold(trace, seeds[0])  # a trace that cannot be compared on is refused before it is embedded
+    fold(trace, seeds[0], split_by=split_by)  # a trace that cannot be compared on is refused before it is embedded
     ready = featurised(trace, maker)
-    parts = [fold(ready, seed, resample=True) for seed in seeds]
+    parts = [fold(ready, seed, resample=True, split_by=split_by) for seed in seeds]
     tally = _Tally(Bootstrap.draw(trace.groups, len(seeds)))
     policies: dict[str, Policy] = {}
     for part in parts:
@@ -194,7 +198,7 @@ def _compare_one(
         tuple(seeds),
         tuple(len(part.test) for part in parts),
         tuple(tally.entry(name, feedback.get(name)) for name in order),
-        tuple(_notes(trace, parts)),
+        tuple(_notes(trace, parts, split_by)),
         policies,
     )
 
@@ -254,7 +258,7 @@ class _Tally:
         return Entry(name, feedback, per_seed, pooled, cost[:, 0].mean(axis=0), score[:, 0].mean(axis=0), band)
 
 
-def _notes(trace: Trace, parts: Sequence[Fold]) -> list[str]:
+def _notes(trace: Trace, parts: Sequence[Fold], split_by: SplitBy) -> list[str]:
     notes = []
     complete = int(trace.observed.all(axis=1).sum())
     if complete < len(trace):
@@ -265,7 +269,14 @@ def _notes(trace: Trace, parts: Sequence[Fold]) -> list[str]:
         notes.append("the best single arm is also the cheapest: no range of costs to compare over (AIQ is empty)")
     if len(np.unique(trace.groups)) < len(trace):
         notes.append("some prompts occur more than once; they share a part, and count as one draw in the intervals")
-    if has_fixed_training(trace):
+    if split_by == "task":
+        notes.append("whole tasks are held out: each seed validates and tests on tasks that nothing was learned of")
+    elif split_by == "time":
+        notes.append(
+            "the newest queries are tested on, whatever the seed; each seed learns from another "
+            f"{RESAMPLED * 100:.0f} % of the oldest prompts"
+        )
+    elif has_fixed_training(trace):
         notes.append(
             "training, validation and test parts were given with the trace; each seed learns from another "
             f"{RESAMPLED * 100:.0f} % of the training prompts"

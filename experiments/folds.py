@@ -9,6 +9,7 @@ import numpy as np
 from env.contexts import Bools, Contexts, Ints, mean_observed
 from env.errors import BadInput
 from env.features import Featuriser, default_featuriser
+from env.splits import SplitBy
 from env.trace import Trace
 from experiments.seen import Seen
 
@@ -61,19 +62,20 @@ def featurised(trace: Trace, featuriser: Featuriser | None = None) -> Trace:
     return replace(trace, features=maker.transform(list(trace.prompts)), featuriser=maker.fingerprint)
 
 
-def fold(trace: Trace, seed: int, *, resample: bool = False) -> Fold:
-    """Divide a trace by prompt.
+def fold(trace: Trace, seed: int, *, resample: bool = False, split_by: SplitBy = "prompt") -> Fold:
+    """Divide a trace by prompt, by whole tasks or by time.
 
     Args:
         trace: with or without a given split.
         seed: salts the division.
-        resample: where the training and the validation part are both given, so that a seed has nothing to divide,
-            learn from a sample of the training prompts that differs from seed to seed.
+        resample: where a seed has nothing to divide, because the training and the validation part are both given or
+            the split is by time, learn from a sample of the training prompts that differs from seed to seed.
+        split_by: ``"prompt"``, ``"task"`` or ``"time"``, as in :meth:`env.trace.Trace.split`.
 
     Raises:
         BadInput: too few prompts, or no query on which every arm was observed to validate or test on.
     """
-    split = trace.split(seed)
+    split = trace.split(seed, by=split_by)
     complete: Bools = np.all(trace.observed, axis=1)
     validation, test = split.validation[complete[split.validation]], split.test[complete[split.test]]
     for name, index in (("validation", validation), ("test", test)):
@@ -83,7 +85,7 @@ def fold(trace: Trace, seed: int, *, resample: bool = False) -> Fold:
                 "needs such queries (record the missing models, or keep only models that answered the same queries)"
             )
     learned = split.train
-    if resample and has_fixed_training(trace):
+    if resample and has_fixed_training(trace, split_by):
         learned = _sampled(learned, trace.groups[learned], np.random.default_rng([seed, len(learned)]))
     train = trace.take(learned)
     seen = trace.take(np.concatenate([learned, validation]))
@@ -100,9 +102,9 @@ def fold(trace: Trace, seed: int, *, resample: bool = False) -> Fold:
     )
 
 
-def has_fixed_training(trace: Trace) -> bool:
-    """True where every seed would learn from the same queries, because a split with a validation part is given."""
-    return "validation" in trace.given_parts
+def has_fixed_training(trace: Trace, split_by: SplitBy = "prompt") -> bool:
+    """True where every seed would learn from the same queries: by time, or by a given split with a validation part."""
+    return split_by == "time" or (split_by == "prompt" and "validation" in trace.given_parts)
 
 
 def _sampled(rows: Ints, groups: Ints, rng: np.random.Generator) -> Ints:

@@ -15,6 +15,7 @@ from env.contexts import Contexts, Ints, Outcomes, known, mean_observed
 from env.errors import BadInput
 from env.features import Featuriser, default_featuriser
 from env.reward import Reward
+from env.splits import SplitBy
 from env.trace import Trace
 from experiments.folds import Fold, contexts_of, featurised, fold
 from routers import make, router_class
@@ -43,6 +44,7 @@ def train(
     out: str | Path | None = None,
     *,
     seed: int = 0,
+    split_by: SplitBy = "prompt",
     feedback: Feedback | None = None,
     latency_weight: float = 0.0,
     settings: Mapping[str, Any] | None = None,
@@ -56,6 +58,7 @@ def train(
         router: a name of ``routers.names()``.
         out: folder for the bundle; not saved when not given.
         seed: salts the split and the algorithm.
+        split_by: ``"prompt"``, ``"task"`` or ``"time"``: what is kept from the policy, to validate and test it on.
         feedback: what the router learns from; by default everything recorded, if it can take that.
         latency_weight: score points per second that the policy will trade for speed.
         settings: keyword settings of the router.
@@ -70,7 +73,7 @@ def train(
     router_class(router)
     if out is not None:
         check_folder(out)
-    part = fold(featurised(trace, maker), seed)
+    part = fold(featurised(trace, maker), seed, split_by=split_by)
     policy = learn(part, router, maker, feedback=feedback, latency_weight=latency_weight, settings=settings, arms=arms)
     if out is not None:
         policy.save(out)

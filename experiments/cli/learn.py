@@ -12,6 +12,7 @@ import typer
 from experiments.cli.output import JsonTarget, Output
 
 if TYPE_CHECKING:
+    from env.splits import SplitBy
     from experiments.compare import Report
     from experiments.train import Feedback
 
@@ -21,6 +22,10 @@ _Track = Annotated[
 ]
 _Decisions = Annotated[
     Path | None, typer.Option("--decisions", metavar="FILE.parquet", help="Write every decision on the test queries.")
+]
+_SplitBy = Annotated[
+    str,
+    typer.Option("--split-by", metavar="prompt|task|time", help="What to hold out: prompts, tasks, the newest."),
 ]
 _Latency = Annotated[float, typer.Option("--latency-weight", min=0, help="Score points that a second is worth.")]
 
@@ -59,6 +64,7 @@ def train(
     router: Annotated[str, typer.Option("--router", help="Algorithm; `pointsman bench routers` lists them.")] = "ridge",
     out: Annotated[Path, typer.Option("--out", metavar="BUNDLE", help="Folder for the policy.")] = Path("policy"),
     seed: Annotated[int, typer.Option("--seed", min=0, help="Salts the split and the algorithm.")] = 0,
+    split_by: _SplitBy = "prompt",
     feedback: Annotated[
         str | None,
         typer.Option("--feedback", help="`full` or `bandit`: what the router is told; default: all it can use."),
@@ -81,6 +87,7 @@ def train(
             router,
             out,
             seed=seed,
+            split_by=_split_by(split_by),
             feedback=_feedback(feedback),
             latency_weight=latency_weight,
             settings=_settings(setting or []),
@@ -109,6 +116,7 @@ def compare(
         typer.Option("--routers", help="Names, by commas, beside the references; default: all that train in seconds."),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Number of seeds.")] = 10,
+    split_by: _SplitBy = "prompt",
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for pictures and rows.")] = Path("report"),
     decisions: _Decisions = None,
     track: _Track = None,
@@ -129,6 +137,7 @@ def compare(
             names,
             seeds=seeds,
             decisions=decisions,
+            split_by=_split_by(split_by),
             step=lambda trace, seed, router: advance(f"{trace}, seed {seed}: {router}"),
         )
     for report in reports:
@@ -188,6 +197,17 @@ def _wants_tracking(asked: bool | None) -> bool:
     from experiments.tracking import is_installed
 
     return is_installed() if asked is None else asked
+
+
+def _split_by(name: str) -> SplitBy:
+    from typing import cast, get_args
+
+    from env.errors import BadInput
+    from env.splits import SplitBy
+
+    if name not in get_args(SplitBy):
+        raise BadInput(f"--split-by {name}: it is `prompt`, `task` or `time`")
+    return cast(SplitBy, name)
 
 
 def _feedback(name: str | None) -> Feedback | None:
