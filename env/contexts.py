@@ -105,7 +105,7 @@ class Contexts:
             raise ValueError(f"features must be (n, d), got shape {rows.shape}")
         if not np.isfinite(rows).all():
             bad = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
-            raise ValueError(f"features of row {bad} are not finite")
+            raise ValueError(f"features of row {bad} are not finite; mend them, or leave the row out")
         n = len(rows)
         allowed = np.ones((n, n_arms), dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
         if allowed.ndim == 1:

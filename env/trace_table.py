@@ -173,9 +173,16 @@ def _part(
         rows = {"train": split.train, "validation": split.validation, "test": split.test}[part]
         training = split.train
     features, maker = _features(trace.take(rows), featuriser)
+    finite = np.isfinite(features)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise BadInput(
+            f"trace {trace.name}: query {trace.query_ids[rows[row]]}: feature {column} of {maker} is "
+            f"{features[row, column]:g}; mend it, leave the query out, or give another `featuriser`"
+        )
     lows_highs = np.abs(features).max(axis=0, initial=0)
-    if not np.isfinite(lows_highs).all() or (lows_highs > 1 + _ROUNDING).any():
-        column = int(np.argmax(~(lows_highs <= 1 + _ROUNDING)))
+    if (lows_highs > 1 + _ROUNDING).any():
+        column = int(np.argmax(lows_highs > 1 + _ROUNDING))
         raise BadInput(
             f"trace {trace.name}: feature {column} of {maker} reaches {lows_highs[column]:g}; observations lie in "
             "[-1, 1], so scale the features, or give another `featuriser`"

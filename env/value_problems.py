@@ -43,6 +43,10 @@ def _impossible(trace: Trace) -> Iterator[Problem]:
             first = values[wrong][0]
             mend = f"correct or leave out the value; {rule}; NaN where not recorded"
             yield _cells(trace, "error", f"{column} is impossible, for example {first:g}", wrong, mend)
+    if trace.features is not None and not (finite := np.isfinite(trace.features).all(axis=1)).all():
+        unfit = trace.query_ids[~finite]
+        mend = "make them anew from the prompts, or leave the queries out"
+        yield Problem("error", "features are NaN or infinite", some(unfit), len(unfit), mend)
 
 
 def _scores(trace: Trace) -> Iterator[Problem]:

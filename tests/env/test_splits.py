@@ -170,3 +170,33 @@ def test_environments_take_every_way_to_split(small_trace: Trace) -> None:
     assert info["query_id"] in set(stamped.query_ids[:12])
     with pytest.raises(BadInput, match="no column `timestamp`"):
         gym.make("pointsman/Routing-v0", trace=small_trace, split_by="time")
+
+
+@pytest.mark.parametrize(
+    "env_id", ["pointsman/Routing-v0", "pointsman/RoutingTraffic-v0", "pointsman/RoutingBudget-v0"]
+)
+@pytest.mark.parametrize("vector", [False, True])
+def test_every_environment_refuses_a_trace_it_cannot_use_in_one_line(
+    small_trace: Trace, env_id: str, vector: bool
+) -> None:
+    features = np.zeros((60, 4), dtype=np.float32)
+    features[7, 2] = np.nan
+    score = small_trace.score.copy()
+    score[small_trace.split(0).train, 2] = np.nan
+    untested = {"split": np.array(["train"] * 60, dtype=object)}
+    refused: dict[str, dict[str, Any]] = {
+        "query q7: feature 2 of mine is nan; mend it": {
+            "trace": replace(small_trace, features=features, featuriser="mine"),
+            "part": "all",
+        },
+        "arm `large` has no observed outcome; leave it out": {"trace": replace(small_trace, score=score)},
+        "no test prompts after the split by prompt; mark some": {"trace": replace(small_trace, query_columns=untested)},
+    }
+    for expected, asked_for in refused.items():
+        with pytest.raises(BadInput) as caught:
+            if vector:
+                gym.make_vec(env_id, num_envs=2, vectorization_mode="vector_entry_point", **asked_for)
+            else:
+                gym.make(env_id, **asked_for)
+        assert expected in str(caught.value)
+        assert "\n" not in str(caught.value)

@@ -106,6 +106,13 @@ DAMAGE: dict[str, tuple[Callable[[Trace], Trace], str, str, int, str]] = {
     "score": (lambda t: with_cells(t, "score", (3, 1, 1.7)), "error", "score is impossible, for example 1.7", 1, "q3"),
     "negative cost": (lambda t: with_cells(t, "cost_usd", (0, 0, -1)), "error", "cost_usd is impossible", 1, "q0; a"),
     "negative time": (lambda t: with_cells(t, "latency_s", (9, 0, -2)), "error", "latency_s is impossible", 1, "q9"),
+    "features": (
+        lambda t: replace(t, features=np.full((200, 2), [0, np.nan], np.float32), featuriser="mine"),
+        "error",
+        "features are NaN or infinite",
+        200,
+        "q0, q1",
+    ),
     "never seen": (column_of("score", np.nan), "error", "b: no score at all", 1, "b"),
     "constant": (column_of("score", 1.0), "warning", "b is constant: its score is always 1", 200, "b"),
     "reference": (column_of("score", 0.5), "note", "b is constant: its score is always 0.5", 200, "b"),
