@@ -98,7 +98,7 @@ class LocalProvider(Provider):
         """One answer; with votes, the winner, whose tokens are those of all samples."""
         path, body = self._call(request)
         started = time.perf_counter()
-        async with _errors(self._name), self._post(path, body, request) as answer:
+        async with self._errors(), self._post(path, body, request) as answer:
             data = await self._json(answer)
         latency_s = time.perf_counter() - started
         choices = data["choices"]
@@ -128,7 +128,7 @@ class LocalProvider(Provider):
         text, logprobs, finish_reason = "", list[float](), "stop"
         ttft_s: float | None = None
         usage: Mapping[str, Any] = {}
-        async with _errors(self._name), self._post(path, body, request) as answer:
+        async with self._errors(), self._post(path, body, request) as answer:
             if answer.status >= 400:
                 await self._json(answer)
             async for line in answer.content:
@@ -207,6 +207,25 @@ class LocalProvider(Provider):
             timeout=aiohttp.ClientTimeout(total=limit_s),
         )
 
+    @contextlib.asynccontextmanager
+    async def _errors(self) -> AsyncGenerator[None, None]:
+        """Every way a call can fail is a `ProviderError`."""
+        try:
+            yield
+        except TimeoutError:
+            raise ProviderError(f"instance `{self._name}`: no answer in time", status=504) from None
+        except (aiohttp.ContentTypeError, ValueError) as error:
+            raise ProviderError(f"instance `{self._name}`: malformed answer: {error}") from error
+        except aiohttp.ClientConnectorError as error:
+            raise ProviderError(f"instance `{self._name}`: unreachable: {error}", unreachable=True) from error
+        except (aiohttp.ClientError, OSError) as error:
+            # A broken connection may be bad luck; with the process behind it gone, it is not.
+            gone = self._server is None or not self._server.alive
+            problem = str(error) or type(error).__name__
+            raise ProviderError(
+                f"instance `{self._name}`: the connection broke: {problem}", status=502, unreachable=gone
+            ) from error
+
     async def _json(self, answer: aiohttp.ClientResponse) -> dict[str, Any]:
         data: dict[str, Any] = await answer.json()
         if answer.status >= 400 or not data.get("choices"):
@@ -218,22 +237,6 @@ class LocalProvider(Provider):
 
     def _error(self, what: str, status: int | None = None, retryable: bool = True) -> ProviderError:
         return ProviderError(f"instance `{self._name}`: {what}", status=status, retryable=retryable)
-
-
-@contextlib.asynccontextmanager
-async def _errors(name: str) -> AsyncGenerator[None, None]:
-    """Every way a call can fail is a `ProviderError`."""
-    try:
-        yield
-    except TimeoutError:
-        raise ProviderError(f"instance `{name}`: no answer in time", status=504) from None
-    except (aiohttp.ContentTypeError, ValueError) as error:
-        raise ProviderError(f"instance `{name}`: malformed answer: {error}") from error
-    except aiohttp.ClientConnectorError as error:
-        raise ProviderError(f"instance `{name}`: unreachable: {error}", unreachable=True) from error
-    except (aiohttp.ClientError, OSError) as error:
-        problem = str(error) or type(error).__name__
-        raise ProviderError(f"instance `{name}`: the connection broke: {problem}", status=502) from error
 
 
 def _text(choice: Mapping[str, Any], chat: bool) -> str:

@@ -54,7 +54,9 @@ async def test_a_real_model_answers_streams_and_is_recorded(gateway: Any) -> Non
 
 async def test_a_model_that_is_killed_is_started_again(gateway: Any) -> None:
     instance = gateway.runtime.manager["smol"]
-    instance._provider._server._process.kill()
+    process = instance._provider._server._process
+    process.kill()
+    process.wait()
     with pytest.raises(Exception, match="no model answered"):
         await gateway.client.chat.completions.create(model="pointsman", messages=MESSAGES)
     assert not instance.healthy
