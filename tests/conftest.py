@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -129,3 +130,15 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.skip("no recorded data: set POINTSMAN_DATA to the folder that holds them")
     return folder
+
+
+@pytest.fixture(scope="session")
+def data_file(data_folder: Path) -> Callable[[str], Path]:
+    """A recorded set by its file's name; the test is skipped where the folder does not hold it."""
+
+    def found(name: str) -> Path:
+        if not (data_folder / name).is_file():
+            pytest.skip(f"no {name} in {data_folder}")
+        return data_folder / name
+
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -307,8 +308,8 @@ def test_judgements_that_come_late_come_with_later_answers() -> None:
     assert played[3][4]["judgements"][0]["query_id"] == played[0][1]["query_id"]
 
 
-def test_a_budget_on_real_data(data_folder: Path) -> None:
-    trace = str(data_folder / "routerbench_5shot_subset.parquet")
+def test_a_budget_on_real_data(data_file: Callable[[str], Path]) -> None:
+    trace = str(data_file("routerbench_5shot_subset.parquet"))
     env = RoutingBudgetEnv(trace, featuriser=HASHING, window=64, budget=0.1, latency_weight=0.0)
     check_trace_env(env, steps=20)
     last = play(env, 0, lambda mask: np.where(mask == 1, env.price_usd, -1).argmax())[-1][4]

@@ -9,7 +9,7 @@ import re
 import socket
 import threading
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -323,9 +323,11 @@ def test_arrivals_are_seconds_in_order(nowhere: Path, home: tuple[str, dict[str,
 
 
 @pytest.mark.parametrize("name", names("trace"))
-def test_the_prepared_sets_load_by_name(name: str, data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_prepared_sets_load_by_name(
+    name: str, data_folder: Path, data_file: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("POINTSMAN_DATA", str(data_folder))
-    rows = read_table(data_folder / f"{public_set(name, 'trace').stored}.parquet").num_rows
+    rows = read_table(data_file(f"{public_set(name, 'trace').stored}.parquet")).num_rows
     trace = load_named(name)
     said = registry()[name].what.replace("the same with a fourth model, ", "")
     queries, models = (int(word) for word in _first_two(said))
@@ -339,8 +341,11 @@ def _first_two(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", names("arrivals"))
-def test_the_prepared_arrivals_load_by_name(name: str, data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_prepared_arrivals_load_by_name(
+    name: str, data_folder: Path, data_file: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("POINTSMAN_DATA", str(data_folder))
+    data_file(f"{public_set(name, 'arrivals').stored}.parquet")
     arrivals = load_arrivals(name)
     assert f"{len(arrivals):,} requests" in registry()[name].what
     assert arrivals.timestamp_s[0] == 0

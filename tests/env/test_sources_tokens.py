@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,8 @@ def test_pieces_are_counted(text: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["routellm", "mmlu_pro", "alpaca_eval2"])
-def test_english_prompts_are_counted_within_a_few_percent(name: str, data_folder: Path) -> None:
-    table = read_table(data_folder / f"{name}.parquet").select(["prompt", "input_tokens"])
+def test_english_prompts_are_counted_within_a_few_percent(name: str, data_file: Callable[[str], Path]) -> None:
+    table = read_table(data_file(f"{name}.parquet")).select(["prompt", "input_tokens"])
     counted = {}
     for row in table.take(np.arange(0, table.num_rows, 37)).to_pylist():
         if len(row["prompt"]) < 8_000:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -346,10 +347,10 @@ def test_a_file_appears_whole_or_not_at_all(
     assert [path.name for path in target.parent.iterdir()] == ["trace.parquet"]
 
 
-def test_real_recorded_sets_load_with_their_gaps(data_folder: Path) -> None:
-    trace = load_trace(data_folder / "bfcl.parquet")
+def test_real_recorded_sets_load_with_their_gaps(data_file: Callable[[str], Path]) -> None:
+    trace = load_trace(data_file("bfcl.parquet"))
     assert (len(trace), trace.n_arms) == (1700, 26)
     assert trace.has_latency
-    gappy = load_trace(data_folder / "mmlu_pro.parquet")
+    gappy = load_trace(data_file("mmlu_pro.parquet"))
     assert int(gappy.observed.all(axis=1).sum()) == 10_326
     assert not gappy.has_latency

@@ -356,14 +356,14 @@ def test_the_bundled_trace_has_no_error(capsys: pytest.CaptureFixture[str]) -> N
     assert not [problem for problem in found["problems"] if "repeat a prompt" in problem["what"]]
 
 
-def test_recorded_sets_are_judged_as_their_readme_says(data_folder: Path) -> None:
-    mmlu = load_trace(data_folder / "mmlu_pro.parquet").problems()
+def test_recorded_sets_are_judged_as_their_readme_says(data_file: Callable[[str], Path]) -> None:
+    mmlu = load_trace(data_file("mmlu_pro.parquet")).problems()
     assert "10326 of 12032 queries have every model" in only(mmlu, "scores are missing").what
     assert only(mmlu, "of their word triples with another").count < 200
-    routellm = load_trace(data_folder / "routellm.parquet").problems()
+    routellm = load_trace(data_file("routellm.parquet")).problems()
     assert only(routellm, "repeat a prompt of another").count == 105
-    alpaca = load_trace(data_folder / "alpaca_eval2.parquet").problems()
+    alpaca = load_trace(data_file("alpaca_eval2.parquet")).problems()
     assert only(alpaca, "is constant").where == "gpt4_1106_preview"
-    bfcl = load_trace(data_folder / "bfcl.parquet").problems()
+    bfcl = load_trace(data_file("bfcl.parquet")).problems()
     assert only(bfcl, "exactly 8,000 characters long")
     assert only(bfcl, "filled in").count == 108

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -295,9 +296,8 @@ def test_arrivals_are_read_from_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "n", "cv"), [("azure2023_code", 8_819, 13), ("azure2023_conv", 19_366, 1.1)])
-def test_recorded_arrivals_are_found_by_name(name: str, n: int, cv: float, data_folder: Path) -> None:
-    if not (data_folder / f"arrivals_{name}.parquet").is_file():
-        pytest.skip(f"no arrivals_{name}.parquet in {data_folder}")
+def test_recorded_arrivals_are_found_by_name(name: str, n: int, cv: float, data_file: Callable[[str], Path]) -> None:
+    data_file(f"arrivals_{name}.parquet")
     found = recorded_arrivals(name)
     assert len(found) == n and found.cv == pytest.approx(cv, rel=0.05)
 
