@@ -8,6 +8,9 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_TEXT_PARTS = ("text", "input_text", "output_text")
+"""Types of parts that are text, in chat completions and in the Responses API."""
+
 _LONGEST_RUN_OF_MARKS = 30
 """As of Unicode's Stream-Safe Text Format (UAX #15): "vastly greater than is required for any language"."""
 
@@ -21,8 +24,17 @@ def _text_of(content: Any) -> str:
     parts = []
     for part in content:
         kind = part.get("type", "text")
-        parts.append(str(part.get("text", "")) if kind == "text" else f"[{kind}]")
+        parts.append(str(part.get("text", "")) if kind in _TEXT_PARTS else f"[{kind}]")
     return "\n".join(parts)
+
+
+def _said(message: Mapping[str, Any]) -> str:
+    """What a message says, and which tools it calls: without the calls, results would answer nothing."""
+    calls = [
+        f"[call {function.get('name', '')}({function.get('arguments', '')})]"
+        for function in (call.get("function") or {} for call in message.get("tool_calls") or ())
+    ]
+    return "\n".join(filter(None, [_text_of(message.get("content")), *calls]))
 
 
 def render(messages: Sequence[Mapping[str, Any]]) -> str:
@@ -44,7 +56,7 @@ def render(messages: Sequence[Mapping[str, Any]]) -> str:
     """
     if len(messages) == 1 and messages[0].get("role") == "user":
         return _text_of(messages[0].get("content"))
-    return "\n\n".join(f"{m.get('role', 'user')}: {_text_of(m.get('content'))}" for m in messages)
+    return "\n\n".join(f"{m.get('role', 'user')}: {_said(m)}" for m in messages)
 
 
 def normalise(prompt: str) -> str:

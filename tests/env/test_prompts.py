@@ -40,6 +40,21 @@ def test_parts_that_are_not_text_are_named() -> None:
     assert render([]) == ""
 
 
+def test_the_text_of_the_responses_api_is_text() -> None:
+    parts = [{"type": "input_text", "text": "What is this?"}, {"type": "input_image", "image_url": "data:..."}]
+    assert render([{"role": "user", "content": parts}]) == "What is this?\n[input_image]"
+
+
+def test_calls_of_tools_are_part_of_the_conversation() -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Rome"}'}}
+    chat = [
+        {"role": "user", "content": "Rain in Rome?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": "sunny"},
+    ]
+    assert render(chat).split("\n\n")[1:] == ['assistant: [call weather({"city": "Rome"})]', "tool: sunny"]
+
+
 @given(st.text())
 def test_normalising_twice_changes_nothing_more(prompt: str) -> None:
     assert normalise(normalise(prompt)) == normalise(prompt)
