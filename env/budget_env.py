@@ -5,19 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Unpack
 
-import gymnasium as gym
 import numpy as np
 from gymnasium.error import ResetNeeded
-from gymnasium.spaces import Box, Discrete, Space
+from gymnasium.spaces import Box, Space
 from numpy.typing import NDArray
 
-from env.answers import Answers, closed
+from env.answers import closed
 from env.contexts import Bools, Floats, mean_observed
 from env.errors import BadInput
-from env.routing_env import Action, check_options, check_render_mode
 from env.routing_table import RoutingTable
 from env.scenarios import ScenarioLike
-from env.stream import Batch, Order, QueryStream
+from env.stream import Batch, Order
+from env.stream_env import Action, StreamEnv, check_window
 from env.sync_vector_env import SharedTableVectorEnv
 from env.trace import Trace
 from env.trace_table import TableSettings, table_of
@@ -26,7 +25,7 @@ from env.trace_table import TableSettings, table_of
 _DEFAULT_SHARE = 0.25
 
 
-class RoutingBudgetEnv(gym.Env[Floats, Action]):
+class RoutingBudgetEnv(StreamEnv):
     """Routing under a budget: an episode is a window of queries, and the money for all of them is given at its start.
 
     ``reset()`` opens the next window of the stream, with a fresh budget; ``step(arm)`` answers the query now asked and
@@ -89,7 +88,6 @@ class RoutingBudgetEnv(gym.Env[Floats, Action]):
         (0.05, 2, [1, 0], False)
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium declares it so
     one_step = False
 
     def __init__(
@@ -104,12 +102,8 @@ class RoutingBudgetEnv(gym.Env[Floats, Action]):
         render_mode: None = None,
         **settings: Unpack[TableSettings],
     ) -> None:
-        check_render_mode(render_mode)
-        if not isinstance(window, int | np.integer) or window < 1:
-            raise BadInput(f"window is a number of queries, 1 or more, got {window}")
-        self.table = table_of(trace, settings)
-        self.window = int(window)
-        self.render_mode = render_mode
+        super().__init__(table_of(trace, settings), order, scenario, render_mode)
+        self.window = check_window(window)
         self.price_usd = _list_prices(self.table)
         self.budget_usd = _budget(self.table.name, self.price_usd * self.window, budget, budget_usd)
         if self.budget_usd < self.price_usd.min():
@@ -122,22 +116,8 @@ class RoutingBudgetEnv(gym.Env[Floats, Action]):
         bound, width = float(alone.high.max()), self.table.layout.width + 2
         box: Space[Any] = Box(-bound, bound, (width,), np.float32)
         self.observation_space: Space[Floats] = box
-        self.action_space: Space[Action] = Discrete(self.table.n_arms)
-        self._stream = QueryStream(self.table, order, scenario)
-        self._answers = Answers(self.table, self._stream.scenario.delays)
         self._queries: Batch | None = None
-        self._asked: Batch | None = None
         self._over = True
-
-    @property
-    def stream_hash(self) -> str:
-        """SHA-256 (hex) of the exogenous stream since the last seeding, see :attr:`QueryStream.hash`."""
-        return self._stream.hash
-
-    @property
-    def n_queries(self) -> int:
-        """Number of queries of the table: after as many one pass is over."""
-        return len(self.table)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
         """Open the next window, or with a seed the first one of its stream.
@@ -149,12 +129,7 @@ class RoutingBudgetEnv(gym.Env[Floats, Action]):
         Raises:
             BadInput: in a whole pass there is no query on which an arm can be afforded.
         """
-        check_options(options)
-        super().reset(seed=seed)
-        if seed is not None or not self._stream.started:
-            self._stream.rewind(self.np_random)
-            self._answers.rewind()
-        self._answers.propensity = None
+        self._begin(seed, options)
         for _ in range(2 + len(self.table) // self.window):
             self._queries, self._spent, self._unanswered = self._stream.take(self.window), 0.0, 0
             if self._go_on(0):
@@ -181,16 +156,6 @@ class RoutingBudgetEnv(gym.Env[Floats, Action]):
         self._spent += outcome["cost_usd"] or 0.0
         self._over = not self._go_on(self._at + 1)
         return self._observation(), float(asked.reward[0, arm]), self._over, False, self._info() | outcome
-
-    def action_masks(self) -> NDArray[np.bool_]:
-        """``(K,)`` True where the arm may be chosen and its list price is left, as MaskablePPO asks for it."""
-        if self._asked is None:
-            raise ResetNeeded("call reset() first: the mask belongs to a query")
-        return np.array(self._asked.mask[0])
-
-    def declare_propensity(self, propensity: float) -> None:
-        """State the probability of the coming choice, see :meth:`env.routing_env.RoutingEnv.declare_propensity`."""
-        self._answers.declare_propensity(propensity)
 
     def _go_on(self, start: int) -> bool:
         """Ask the first query from ``start`` on that can be answered; False where there is none."""

@@ -5,28 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, Unpack
 
-import gymnasium as gym
 import numpy as np
 from gymnasium.error import ResetNeeded
-from gymnasium.spaces import Discrete, Space
-from numpy.typing import NDArray
+from gymnasium.spaces import Space
 
-from env.answers import Answers
 from env.contexts import Floats
-from env.errors import BadInput, NoRendering
 from env.routing_table import RoutingTable, check_choice
 from env.scenarios import ScenarioLike
-from env.stream import Batch, Order, QueryStream
+from env.stream import Batch, Order
+from env.stream_env import Action, StreamEnv
 from env.trace import Trace
 from env.trace_table import TableSettings, table_of
 
 View: TypeAlias = Literal["bandit", "full"]
-Action: TypeAlias = int | np.integer[Any]
 
 VIEWS = ("bandit", "full")
 
 
-class RoutingEnv(gym.Env[Floats, Action]):
+class RoutingEnv(StreamEnv):
     """Routing as a contextual bandit: each query is an episode of one step.
 
     ``reset()`` shows the next query, ``step(arm)`` answers it and ends the episode with ``terminated=True``, never
@@ -82,8 +78,6 @@ class RoutingEnv(gym.Env[Floats, Action]):
         (0.8, True, 0.9, None)
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium declares it so
-
     def __init__(
         self,
         trace: str | Path | Trace | RoutingTable = "bundled",
@@ -95,26 +89,10 @@ class RoutingEnv(gym.Env[Floats, Action]):
         **settings: Unpack[TableSettings],
     ) -> None:
         check_choice("view", view, VIEWS)
-        check_render_mode(render_mode)
-        self.table = table_of(trace, settings)
+        super().__init__(table_of(trace, settings), order, scenario, render_mode)
         self.view = view
-        self.render_mode = render_mode
         self.observation_space: Space[Floats] = self.table.observation_space()
-        self.action_space: Space[Action] = Discrete(self.table.n_arms)
-        self._stream = QueryStream(self.table, order, scenario)
-        self._answers = Answers(self.table, self._stream.scenario.delays)
-        self._asked: Batch | None = None
         self._answered = False
-
-    @property
-    def stream_hash(self) -> str:
-        """SHA-256 (hex) of the exogenous stream since the last seeding, see :attr:`QueryStream.hash`."""
-        return self._stream.hash
-
-    @property
-    def n_queries(self) -> int:
-        """Number of queries: after as many steps one pass is over."""
-        return len(self.table)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
         """Go on to the next query, or with a seed back to the first one of its stream.
@@ -123,12 +101,8 @@ class RoutingEnv(gym.Env[Floats, Action]):
             seed: begins the stream of this seed.
             options: none are known.
         """
-        check_options(options)
-        super().reset(seed=seed)
-        if seed is not None or not self._stream.started:
-            self._stream.rewind(self.np_random)
-            self._answers.rewind()
-        self._asked, self._answered, self._answers.propensity = self._stream.take(1), False, None
+        self._begin(seed, options)
+        self._asked, self._answered = self._stream.take(1), False
         return self._observation(self._asked), self._question(self._asked)
 
     def step(self, action: Action) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
@@ -153,22 +127,6 @@ class RoutingEnv(gym.Env[Floats, Action]):
             info["all_latency_s"] = asked.latency_s[0].copy()
         return self._observation(asked), float(asked.reward[0, arm]), True, False, info
 
-    def action_masks(self) -> NDArray[np.bool_]:
-        """``(K,)`` True where the arm may be chosen, as sb3-contrib's MaskablePPO asks for it."""
-        if self._asked is None:
-            raise ResetNeeded("call reset() first: the mask belongs to a query")
-        return np.array(self._asked.mask[0])
-
-    def declare_propensity(self, propensity: float) -> None:
-        """State the probability with which the coming choice was made; it appears in the ``info`` of that step.
-
-        Worth doing wherever the steps are logged: without propensities no other policy can be evaluated on the log.
-
-        Raises:
-            BadInput: not in (0, 1].
-        """
-        self._answers.declare_propensity(propensity)
-
     def _observation(self, asked: Batch) -> Floats:
         observation: Floats = self.table.observations[asked.rows[0]].copy()
         if asked.seen is not None:
@@ -177,15 +135,3 @@ class RoutingEnv(gym.Env[Floats, Action]):
 
     def _question(self, asked: Batch) -> dict[str, Any]:
         return self._answers.question(asked) | {"cost_weight": float(asked.cost_weight[0])}
-
-
-def check_render_mode(render_mode: object) -> None:
-    """Refuse to draw: there is nothing to see."""
-    if render_mode is not None:
-        raise NoRendering(f"render_mode `{render_mode}` is unknown: nothing is drawn; leave it out")
-
-
-def check_options(options: dict[str, Any] | None) -> None:
-    """Refuse options of ``reset``: there are none, and one that is ignored would mislead."""
-    if options:
-        raise BadInput(f"reset knows no options, got `{next(iter(options))}`")

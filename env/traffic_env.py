@@ -8,21 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
-import gymnasium as gym
 import numpy as np
 from gymnasium.error import ResetNeeded
-from gymnasium.spaces import Box, Discrete, Space
+from gymnasium.spaces import Box, Space
 from numpy.typing import NDArray
 
-from env.answers import Answers, closed
+from env.answers import closed
 from env.arrivals import ArrivalsLike, ArrivalStream
 from env.contexts import Floats
 from env.errors import BadInput
-from env.routing_env import Action, check_options, check_render_mode
 from env.routing_table import RoutingTable
 from env.scenarios import ScenarioLike
 from env.sources.named import load_trace
-from env.stream import Batch, Order, QueryStream
+from env.stream import Batch, Order
+from env.stream_env import Action, StreamEnv, check_window
 from env.sync_vector_env import SharedTableVectorEnv
 from env.trace import Trace
 from env.trace_table import TableSettings, table_of
@@ -33,7 +32,7 @@ DEFAULT_LATENCY_WEIGHT = 0.02
 DEFAULT_UTILISATION = 0.9
 
 
-class RoutingTrafficEnv(gym.Env[Floats, Action]):
+class RoutingTrafficEnv(StreamEnv):
     """Routing under load: an episode is a window of requests, which arrive over time and wait in the arms' queues.
 
     ``reset()`` opens the next window with empty queues; ``step(arm)`` sends the request now asked to an arm, lets time
@@ -111,7 +110,6 @@ class RoutingTrafficEnv(gym.Env[Floats, Action]):
         (True, True)
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium declares it so
     one_step = False
 
     def __init__(
@@ -134,15 +132,11 @@ class RoutingTrafficEnv(gym.Env[Floats, Action]):
         render_mode: None = None,
         **settings: Unpack[TableSettings],
     ) -> None:
-        check_render_mode(render_mode)
-        if not isinstance(window, int | np.integer) or window < 1:
-            raise BadInput(f"window is a number of requests, 1 or more, got {window}")
         for name, value in (("deadline_s", deadline_s), ("wait_scale_s", wait_scale_s)):
             if value is not None and not 0 < value < np.inf:
                 raise BadInput(f"{name} is above 0 seconds, got {value}")
-        self.table = traffic_table(trace, service_time, settings)
-        self.window = int(window)
-        self.render_mode = render_mode
+        super().__init__(traffic_table(trace, service_time, settings), order, scenario, render_mode)
+        self.window = check_window(window)
         self.deadline_s = deadline_s
         self.latency_weight = _check_latencies(self.table)
         self._fleet_settings: dict[str, Any] = {
@@ -165,12 +159,8 @@ class RoutingTrafficEnv(gym.Env[Floats, Action]):
         bound, width = float(alone.high.max()), self.table.layout.width + 2 * self.table.n_arms
         box: Space[Any] = Box(-bound, bound, (width,), np.float32)
         self.observation_space: Space[Floats] = box
-        self.action_space: Space[Action] = Discrete(self.table.n_arms)
-        self._stream = QueryStream(self.table, order, scenario)
-        self._answers = Answers(self.table, self._stream.scenario.delays)
         self._fleet = self._new_fleet()
         self._queries: Batch | None = None
-        self._asked: Batch | None = None
         self._over = True
 
     @property
@@ -179,11 +169,6 @@ class RoutingTrafficEnv(gym.Env[Floats, Action]):
         queries = bytes.fromhex(self._stream.hash)
         return hashlib.sha256(queries + self._arrivals.digest(self.window)).hexdigest()
 
-    @property
-    def n_queries(self) -> int:
-        """Number of queries of the table: after as many one pass is over."""
-        return len(self.table)
-
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
         """Open the next window with empty queues, or with a seed the first window of its stream.
 
@@ -191,13 +176,8 @@ class RoutingTrafficEnv(gym.Env[Floats, Action]):
             seed: begins the stream of this seed.
             options: none are known.
         """
-        check_options(options)
-        super().reset(seed=seed)
-        if seed is not None or not self._stream.started:
-            self._stream.rewind(self.np_random)
+        if self._begin(seed, options):
             self._arrivals.rewind(int(self.np_random.integers(2**63)))
-            self._answers.rewind()
-        self._answers.propensity = None
         self._queries, self._times = self._stream.take(self.window), self._arrivals.take(self.window)
         self._fleet = self._new_fleet()
         self._sent: dict[int, _Sent] = {}
@@ -234,16 +214,6 @@ class RoutingTrafficEnv(gym.Env[Floats, Action]):
         if not self._over:
             self._ask(self._at + 1)
         return self._observation(), float(reward), self._over, False, self._info() | outcome
-
-    def action_masks(self) -> NDArray[np.bool_]:
-        """``(K,)`` True where the arm may be chosen and its queue takes one more, as MaskablePPO asks for it."""
-        if self._asked is None:
-            raise ResetNeeded("call reset() first: the mask belongs to a query")
-        return np.array(self._asked.mask[0])
-
-    def declare_propensity(self, propensity: float) -> None:
-        """State the probability of the coming choice, see :meth:`env.routing_env.RoutingEnv.declare_propensity`."""
-        self._answers.declare_propensity(propensity)
 
     def _new_fleet(self) -> Fleet:
         return Fleet(self.table.n_arms, **self._fleet_settings)

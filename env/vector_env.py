@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from env.contexts import Bools, Floats
 from env.errors import BadInput
 from env.pending import PendingFeedback
-from env.routing_env import VIEWS, View, check_options
+from env.routing_env import VIEWS, View
 from env.routing_table import RoutingTable, check_choice
 from env.scenarios import ScenarioLike
 from env.stream import Batch, Order, QueryStream
+from env.stream_env import check_options, check_render_mode
 from env.trace import Trace
 from env.trace_table import TableSettings, table_of
 
@@ -73,7 +74,7 @@ class RoutingVectorEnv(VectorEnv[Floats, NDArray[np.integer[Any]], NDArray[Any]]
         if num_envs < 1:
             raise BadInput(f"num_envs is 1 or more, got {num_envs}")
         check_choice("view", view, VIEWS)
-        check_choice("render_mode", render_mode, (None,))
+        check_render_mode(render_mode)
         self.table = table_of(trace, settings)
         self.num_envs = num_envs
         self.view = view
