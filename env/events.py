@@ -163,7 +163,7 @@ class Slowdown(_OfOneArm):
 
 @dataclass(frozen=True, kw_only=True)
 class Outage(_OfOneArm):
-    """The arm is down, and later recovers.
+    """The arm is down, until it recovers.
 
     Attributes:
         noticed: True where health checks see it, so that the arm is masked. False: calls to it fail, with a score
@@ -173,7 +173,6 @@ class Outage(_OfOneArm):
 
     kind: ClassVar[str] = "outage"
     at: float = 0.4
-    until: float | None = 0.6
     noticed: bool = True
     timeout_s: float = 30.0
 

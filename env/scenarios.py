@@ -41,6 +41,8 @@ _KINDS: dict[str, type[Event]] = {
         DelayedFeedback, MissingFeedback, NoisyJudge, PoisonedFeedback,
     )
 }  # fmt: skip
+# What `make` gives where nothing is said of the time; an event of one's own lasts for ever unless `until` is given.
+_TIMES = {"outage": {"at": 0.4, "until": 0.6}}
 _STAGES = ("queries", "outcomes", "feedback")
 _ROLES = ("best", "weakest", "dearest", "cheapest")
 
@@ -145,6 +147,8 @@ def make(name: str, **settings: Any) -> Scenario:
             raise BadInput(f"scenario {name} has no `{setting}`{nearest(setting, known)}")
         if isinstance(value, bool) != (setting == "noticed") and value is not None:
             raise BadInput(f"scenario {name}: `{setting}` is {value!r}")
+    if not {"at", "until"} & settings.keys():
+        settings |= _TIMES.get(name, {})
     try:
         return Scenario(name, (_KINDS[name](**settings),))
     except TypeError as error:

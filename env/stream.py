@@ -112,9 +112,23 @@ class QueryStream:
 
     def rewind(self, rng: np.random.Generator) -> None:
         """Begin a stream; ``rng`` gives one number, and so decides all of it."""
-        self._root, self._hash = int(rng.integers(2**63)), None
-        self._rngs = self._generators(self._root)
+        self._start(int(rng.integers(2**63)))
+
+    def _start(self, root: int) -> None:
+        self._root, self._hash = root, None
+        self._rngs = self._generators(root)
         self._now, self._at = self._pass(0, *self._rngs), 0
+
+    def truth(self, n: int) -> Batch:
+        """The first ``n`` queries since the stream began, once more: for evaluation, no agent may look.
+
+        What :meth:`take` would have given; the stream itself goes on where it was.
+        """
+        if self._root is None:
+            raise BadInput("the stream has not begun: call reset(seed=...) first")
+        again = QueryStream(self.table, self.order, self.scenario.scenario)
+        again._start(self._root)
+        return again.take(n)
 
     def take(self, n: int) -> Batch:
         """The next ``n`` queries. The arrays are the stream's own: not to be written to."""

@@ -50,6 +50,14 @@ class StreamEnv(gym.Env[Floats, Action]):
         """Number of queries of the table: after as many one pass is over."""
         return len(self.table)
 
+    def truth(self, n: int) -> Batch:
+        """What every arm truly brings on the first ``n`` queries of the stream: for evaluation, no agent may look.
+
+        Row ``i`` is the query whose info says ``step`` ``i``. True scores, also where the judge is late, silent or
+        wrong; NaN where an arm was closed. ``reward`` is what agents are *given*, with the judge's errors in it.
+        """
+        return self._stream.truth(n)
+
     def action_masks(self) -> NDArray[np.bool_]:
         """``(K,)`` True where the arm may be chosen, as sb3-contrib's MaskablePPO asks for it."""
         if self._asked is None:

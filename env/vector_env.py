@@ -143,6 +143,10 @@ class RoutingVectorEnv(VectorEnv[Floats, NDArray[np.integer[Any]], NDArray[Any]]
         infos["final_info"], infos["_final_info"] = final_info, self._true
         return observations, rewards, self._true.copy(), self._false.copy(), infos
 
+    def truth(self, n: int) -> Batch:
+        """What every arm truly brings on the first ``n`` queries, see :meth:`env.stream_env.StreamEnv.truth`."""
+        return self._stream.truth(n)
+
     def action_masks(self) -> Bools:
         """``(num_envs, K)`` True where the arm may be chosen on the query now asked."""
         if self._asked is None:
