@@ -255,6 +255,8 @@ def save_trace(trace: Trace, path: str | Path) -> Path:
 
 def write_table(table: pa.Table, path: str | Path) -> Path:
     """Write a long table as Parquet through a temporary file beside it, so that Ctrl-C leaves no half file."""
+    # What another program wrote into the head of its file is not ours to hand on.
+    ours = {key: value for key, value in (table.schema.metadata or {}).items() if key == _ARMS_KEY}
     with whole_file(path) as scratch:
-        pq.write_table(table, scratch, compression="zstd", compression_level=19)
+        pq.write_table(table.replace_schema_metadata(ours or None), scratch, compression="zstd", compression_level=19)
     return Path(path)

@@ -347,6 +347,14 @@ def test_a_file_appears_whole_or_not_at_all(
     assert [path.name for path in target.parent.iterdir()] == ["trace.parquet"]
 
 
+def test_what_other_programs_keep_in_the_head_of_a_file_is_not_handed_on(tmp_path: Path, small_trace: Trace) -> None:
+    table = to_table(small_trace)
+    foreign = table.replace_schema_metadata({**table.schema.metadata, "pandas": "{}", "api_key": "sk-1"})
+    metadata = pq.read_schema(write_table(foreign, tmp_path / "mine.parquet")).metadata
+    assert set(metadata) == {b"pointsman.arms"}
+    assert load_trace(tmp_path / "mine.parquet").arms == small_trace.arms
+
+
 def test_real_recorded_sets_load_with_their_gaps(data_file: Callable[[str], Path]) -> None:
     trace = load_trace(data_file("bfcl.parquet"))
     assert (len(trace), trace.n_arms) == (1700, 26)
