@@ -20,6 +20,7 @@ from env.errors import BadInput, nearest
 from env.events import Moments
 from env.observation import ObservationLayout
 from env.reward import Reward
+from env.table_checks import check_log, check_recorded, check_values
 
 # Longer ids than a UUID with a prefix are kept as objects.
 _LONG_ID = 64
@@ -144,6 +145,7 @@ class RoutingTable:
         arms: tuple[str, ...] | None = None,
         query_ids: Objects | None = None,
         name: str = "arrays",
+        accept_log: bool = False,
     ) -> RoutingTable:
         """A table of plain arrays, as a router's ``fit`` receives them.
 
@@ -156,9 +158,12 @@ class RoutingTable:
             arms: names of the arms; their numbers when ``None``.
             query_ids: ids of the queries; their numbers when ``None``.
             name: what errors call it.
+            accept_log: mask the gaps of a bandit log too, see :func:`env.table_checks.check_log`: the masks then tell
+                an agent what the logging policy chose.
 
         Raises:
-            BadInput: no query on which the reward of some arm is known, or no costs to observe a weight of.
+            BadInput: a value that cannot be, a bandit log, no query on which the reward of some arm is known, an arm
+                without any, or no costs to observe a weight of.
 
         Example:
             >>> contexts = Contexts.of(np.zeros((2, 3)), n_arms=2)
@@ -171,6 +176,7 @@ class RoutingTable:
             raise BadInput(f"cost_weight is a number or `observe`, got `{cost_weight}`")
         if max_cost_weight is not None and not observe:
             raise BadInput("max_cost_weight is for cost_weight='observe'; a fixed cost weight has no top")
+        check_values(contexts, outcomes, masked_reward, name)
         if observe and max_cost_weight is None:
             max_cost_weight = weight_that_decides(outcomes, name)
         weights = np.zeros(len(contexts)) if observe else _weights(cost_weight, contexts)
@@ -183,13 +189,22 @@ class RoutingTable:
             wanted = "score" + ", cost_usd" * (observe or bool(weights.any()))
             wanted += ", latency_s" * bool(contexts.latency_weight.any())
             raise BadInput(f"{name}: the reward needs {wanted}, and no query has an arm with all of them")
+        names = tuple(str(arm) for arm in range(contexts.n_arms)) if arms is None else arms
+        charged = {"cost": observe or bool(weights.any()), "latency": bool(contexts.latency_weight.any())}
+        check_recorded(outcomes, contexts.mask, charged, names, name)
+        if not accept_log:
+            check_log(outcomes.score, contexts.mask, name)
+        for never in np.flatnonzero(contexts.mask.any(axis=0) & ~allowed.any(axis=0)):
+            raise BadInput(
+                f"{name}: arm `{names[never]}` has no observed outcome; leave it out with trace.select_arms([...])"
+            )
         layout = ObservationLayout(contexts.features.shape[1], max_cost_weight if observe else None)
         count = int(keep.sum())
         tasks = np.full(len(contexts), None, dtype=object) if contexts.task is None else contexts.task
         ids = np.array([str(row) for row in range(len(contexts))], dtype=object) if query_ids is None else query_ids
         return cls(
             name=name,
-            arms=tuple(str(arm) for arm in range(contexts.n_arms)) if arms is None else arms,
+            arms=names,
             layout=layout,
             observations=_frozen(layout.encode(contexts.features[keep])),
             score=_hidden(outcomes.score, allowed, keep),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict
@@ -13,12 +14,13 @@ import numpy as np
 
 from env.arm_masks import ArmLike, arm_masks
 from env.contexts import Bools, Contexts, Floats, Ints, Outcomes, mean_observed
-from env.errors import BadInput
+from env.errors import BadInput, nearest
 from env.features import Featuriser, default_featuriser, from_config
 from env.reward_model import fill_gaps
 from env.routing_table import RoutingTable, check_choice, weight_that_decides
 from env.sources.named import load_trace
 from env.splits import SplitBy
+from env.table_checks import log_refused
 from env.trace import Trace
 from env.trace_io import bundled_path
 
@@ -27,6 +29,8 @@ Unobserved: TypeAlias = Literal["mask", "model", "error"]
 
 _PARTS = ("train", "validation", "test", "all")
 _UNOBSERVED = ("mask", "model", "error")
+# What a bandit takes beside the settings of its table.
+_OF_BANDITS = ("trace", "view", "order", "scenario", "render_mode")
 # A featuriser may overstep 1 by a rounding error; more than this is another scale.
 _ROUNDING = 1e-5
 # Tables are the same for every environment over the same trace; sixteen of them in a DummyVecEnv read it once.
@@ -92,7 +96,7 @@ def trace_table(
     check_choice("unobserved", unobserved, _UNOBSERVED)
     if not 0 <= latency_weight < np.inf:
         raise BadInput(f"latency_weight is finite and 0 or more, in score points per second, got {latency_weight}")
-    recorded = trace if isinstance(trace, Trace) else _load(*_stamp(trace))
+    recorded = trace_of(trace)
     made_by = _made(json.dumps(dict(featuriser))) if isinstance(featuriser, Mapping) else featuriser
     rows, training, features = _part(_Same(recorded), part, split_seed, split_by, made_by)
     here = recorded.take(rows)
@@ -102,18 +106,28 @@ def trace_table(
     outcomes, modelled = here.outcomes, None
     if unobserved == "model":
         outcomes, modelled = _filled(_Same(recorded), part, split_seed, split_by, made_by)
+    name = f"trace {recorded.name}, {part} part"
+    if unobserved != "error":
+        _check_propensities(here, may & np.isnan(outcomes.score), name)
+    contexts = Contexts.of(features, recorded.n_arms, latency_weight=latency_weight, task=here.tasks)
     table = RoutingTable.of(
-        Contexts.of(features, recorded.n_arms, latency_weight=latency_weight, task=here.tasks),
-        # What cannot be chosen is as good as not recorded; a mask could not leave a query without any arm.
-        Outcomes(*(np.where(may, column, np.float32(np.nan)) for column in _columns(outcomes))),
+        # Put in afterwards: a query that no arm can take is left out, where `Contexts.of` would refuse it.
+        replace(contexts, mask=may),
+        outcomes,
         cost_weight=cost_weight,
         max_cost_weight=max_cost_weight,
         masked_reward=masked_reward,
         arms=recorded.arms,
         query_ids=here.query_ids,
-        name=f"trace {recorded.name}, {part} part",
+        name=name,
+        accept_log=unobserved == "error",
     )
-    _check_gaps(table, recorded, unobserved, may)
+    gaps = int(may.sum()) - int(table.mask.sum())
+    if unobserved == "error" and gaps:
+        raise BadInput(
+            f"{name}: {gaps} outcomes were not observed; "
+            "trace.complete() keeps the queries without gaps, unobserved='mask' masks them"
+        )
     prices = mean_observed(recorded.cost_usd[training])
     if modelled is None:
         return replace(table, price_usd=prices)
@@ -121,13 +135,45 @@ def trace_table(
     return replace(table, price_usd=prices, imputed=(modelled & may)[kept])
 
 
-def table_of(trace: str | Path | Trace | RoutingTable, settings: TableSettings) -> RoutingTable:
-    """The table an environment was asked for: one that is ready, or one made from a trace."""
+def table_of(
+    trace: str | Path | Trace | RoutingTable, settings: TableSettings, own: Iterable[str] = _OF_BANDITS
+) -> RoutingTable:
+    """The table an environment was asked for: one that is ready, or one made from a trace.
+
+    Args:
+        trace: what it is made from.
+        settings: whatever the environment was given beside its own arguments.
+        own: names of its own arguments, one of which a misspelt setting may have meant.
+
+    Raises:
+        BadInput: a setting that does not exist, with the nearest one, or any for a table that is ready.
+    """
+    for name in settings:
+        if name not in TableSettings.__annotations__:
+            raise BadInput(
+                f"the environment has no argument `{name}`{nearest(name, {*TableSettings.__annotations__, *own})}"
+            )
     if not isinstance(trace, RoutingTable):
         return trace_table(trace, **settings)
     if settings:
         raise BadInput(f"a RoutingTable is ready as it is; `{next(iter(settings))}` belongs where it was made")
     return trace
+
+
+def arguments_of(env: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of the arguments that an environment states itself, without the settings of its table.
+
+    Example:
+        >>> arguments_of(lambda trace, *, window=256, **settings: None)
+        ('trace', 'window')
+    """
+    found = inspect.signature(env).parameters.values()
+    return tuple(parameter.name for parameter in found if parameter.kind is not parameter.VAR_KEYWORD)
+
+
+def trace_of(given: str | Path | Trace) -> Trace:
+    """A trace as it is, or read from a path or by name, once while its file stays the same."""
+    return given if isinstance(given, Trace) else _load(*_stamp(given))
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,10 +246,6 @@ def _filled(
     return fill_gaps(features, here.outcomes, here.groups, here.arms, name=f"trace {here.name}, {part} part")
 
 
-def _columns(outcomes: Outcomes) -> tuple[Floats, Floats, Floats]:
-    return outcomes.score, outcomes.cost_usd, outcomes.latency_s
-
-
 def _features(trace: Trace, featuriser: Featuriser | None) -> tuple[Floats, str]:
     if trace.features is not None and (featuriser is None or featuriser.fingerprint == trace.featuriser):
         return trace.features, trace.featuriser or "the trace"
@@ -217,28 +259,8 @@ def _features(trace: Trace, featuriser: Featuriser | None) -> tuple[Floats, str]
     return maker.transform(list(trace.prompts)), maker.fingerprint
 
 
-def _check_gaps(table: RoutingTable, trace: Trace, unobserved: Unobserved, may: Bools) -> None:
-    """Refuse gaps that must not be masked. ``may`` ``(n, K)``: where an arm can take a query, gap or not."""
-    gaps = int(may.sum()) - int(table.mask.sum())
-    if unobserved == "error" and gaps:
-        raise BadInput(
-            f"{table.name}: {gaps} outcomes were not observed; "
-            "trace.complete() keeps the queries without gaps, unobserved='mask' masks them"
-        )
-    if not gaps:
-        return
-    # Where a policy chose what was recorded, a mask would tell an agent which arm that policy chose.
+def _check_propensities(trace: Trace, gaps: Bools, name: str) -> None:
+    """Refuse to mask ``gaps`` ``(n, K)`` where propensities say that a policy chose what was recorded."""
     logged = trace.cell_columns.get("propensity")
-    by_policy = logged is not None and any(cell is not None for cell in logged.ravel())
-    if by_policy or bool((table.mask.sum(axis=1) == 1).all()):
-        raise BadInput(
-            f"{table.name} is a bandit log: masking what was not observed would leave only the logged choice. "
-            "Evaluate a policy on it by off-policy estimators, model the gaps with unobserved='model', "
-            "or use a table of several arms per query"
-        )
-    never = np.flatnonzero(may.any(axis=0) & ~table.mask.any(axis=0))
-    if len(never):
-        raise BadInput(
-            f"{table.name}: arm `{table.arms[int(never[0])]}` has no observed outcome; "
-            "leave it out with trace.select_arms([...])"
-        )
+    if logged is not None and gaps.any() and any(cell is not None for cell in logged.ravel()):
+        raise log_refused(name)

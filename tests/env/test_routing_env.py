@@ -242,7 +242,7 @@ def test_outcomes_of_arms_not_chosen_do_not_reach_the_agent(seed: int, gaps: flo
 
     def world(*outcomes: np.ndarray) -> RoutingEnv:
         contexts = Contexts.of(features, n_arms, latency_weight=0.1)
-        return RoutingEnv(RoutingTable.of(contexts, Outcomes.of(*outcomes), **weights))  # type: ignore[arg-type]
+        return RoutingEnv(RoutingTable.of(contexts, Outcomes.of(*outcomes), accept_log=True, **weights))  # type: ignore[arg-type]
 
     # One arm for each query, so that all others can change in the second world.
     arm_of = rng.integers(n_arms, size=n)
@@ -355,7 +355,7 @@ def test_bad_arguments_are_told_with_the_mend(small_trace: Trace, settings_of: d
 
 
 def test_a_misspelt_argument_is_an_error(small_trace: Trace) -> None:
-    with pytest.raises(TypeError, match="cost_weigth"):
+    with pytest.raises(BadInput, match="no argument `cost_weigth`; did you mean `cost_weight`"):
         RoutingEnv(small_trace, cost_weigth=1.0)  # type: ignore[call-arg]  # the point of the test
     with pytest.raises(BadInput, match="`part` belongs where it was made"):
         RoutingEnv(table(), part="all")
