@@ -92,7 +92,8 @@ class Arrivals:
             rate: requests per second on average.
             n: number of requests.
             rng: draws the gaps.
-            cv: standard deviation of the gaps over their mean; 1 is Poisson, above 1 bursty, below 1 regular.
+            cv: standard deviation of the gaps over their mean; 1 is Poisson, above 1 bursty, below 1 regular. 4 where
+                nothing is said.
         """
         return cls._after(rng.gamma(1 / cv**2, cv**2 / rate, n))
 
@@ -140,9 +141,9 @@ class ArrivalStream:
     """Arrivals for one episode after the other: the same for every agent, decided by one seed.
 
     Args:
-        given: ``"poisson"``, ``"bursty"``, ``{"kind": "bursty", "cv": 6.0}``, the name of recorded arrivals or the path
-            of a Parquet file of them, or :class:`Arrivals`. Recorded ones are replayed from a random place on, one
-            window after the other, round and round.
+        given: ``"poisson"``, ``"bursty"`` (a cv of 4, see :meth:`Arrivals.bursty`), ``{"kind": "bursty", "cv": 6.0}``,
+            the name of recorded arrivals or the path of a Parquet file of them, or :class:`Arrivals`. Recorded ones are
+            replayed from a random place on, one window after the other, round and round.
         rate: requests per second.
 
     Raises:
@@ -209,7 +210,7 @@ def recorded_arrivals(name: str) -> Arrivals:
     """Recorded arrivals by the path of a Parquet file, or by name.
 
     Raises:
-        BadInput: neither such a file nor such a name.
+        BadInput: neither such a file nor such a name, with the nearest of those that are drawn or recorded.
     """
     if Path(name).suffix or "/" in name:
         return Arrivals.load(name)
@@ -218,8 +219,12 @@ def recorded_arrivals(name: str) -> Arrivals:
 
 @functools.lru_cache(maxsize=4)
 def _named(name: str) -> Arrivals:
-    from env.sources.arrivals import load_arrivals  # on demand: what is drawn or given needs no sources
+    # On demand: what is drawn or given needs no sources.
+    from env.sources.arrivals import load_arrivals
+    from env.sources.public_sets import names
 
+    if name not in (recorded := names("arrivals")):
+        raise BadInput(f"no arrivals `{name}`{nearest(name, (*DRAWN, *recorded))}")
     found = load_arrivals(name)
     return replace(Arrivals.of(found.timestamp_s), input_tokens=found.input_tokens, output_tokens=found.output_tokens)
 

@@ -19,7 +19,7 @@ from env.stream import Batch, Order
 from env.stream_env import Action, StreamEnv, check_window
 from env.sync_vector_env import SharedTableVectorEnv
 from env.trace import Trace
-from env.trace_table import TableSettings, table_of
+from env.trace_table import TableSettings, arguments_of, table_of
 
 # A quarter of the way from the cheapest arm to the dearest: enough for the dearest now and then, never for all.
 _DEFAULT_SHARE = 0.25
@@ -102,7 +102,7 @@ class RoutingBudgetEnv(StreamEnv):
         render_mode: None = None,
         **settings: Unpack[TableSettings],
     ) -> None:
-        super().__init__(table_of(trace, settings), order, scenario, render_mode)
+        super().__init__(table_of(trace, settings, arguments_of(RoutingBudgetEnv)), order, scenario, render_mode)
         self.window = check_window(window)
         self.price_usd = _list_prices(self.table)
         self.budget_usd = _budget(self.table.name, self.price_usd * self.window, budget, budget_usd)

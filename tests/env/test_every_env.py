@@ -18,7 +18,9 @@ import env as environments
 from env import scenarios
 from env.checkers import check_trace_env, check_vector_env
 from env.contexts import Contexts, Outcomes
+from env.errors import BadInput
 from env.routing_table import RoutingTable
+from env.trace import Trace
 from tests.conftest import needs
 
 IDS = sorted(name for name in gym.registry if name.startswith("pointsman/"))
@@ -48,6 +50,26 @@ def test_the_ids_are_those_of_the_docs() -> None:
     assert len(IDS) >= 3
     for name in IDS:
         assert f"``{name}``" in environments.__doc__
+
+
+MISSPELT = [("cost_wieght", "cost_weight"), ("ordr", "order"), ("scenarios", "scenario"), ("parts", "part")]
+MISSPELT_OF = {
+    "pointsman/Routing-v0": [("veiw", "view")],
+    "pointsman/RoutingTraffic-v0": [("utilization", "utilisation"), ("service_tiem", "service_time")],
+    "pointsman/RoutingBudget-v0": [("budgte_usd", "budget_usd"), ("widow", "window")],
+}
+
+
+@pytest.mark.parametrize("of", ["trace", "table"])
+@pytest.mark.parametrize("name", IDS)
+def test_a_misspelt_argument_is_told_with_the_nearest_one(name: str, of: str, small_trace: Trace) -> None:
+    trace = small_trace if of == "trace" else table()
+    for wrong, right in [*MISSPELT, *MISSPELT_OF[name]]:
+        told = f"no argument `{wrong}`; did you mean `{right}`"
+        with pytest.raises(BadInput, match=told):
+            gym.make(name, trace=trace, **{wrong: 1})
+        with pytest.raises(BadInput, match=told):
+            gym.make_vec(name, num_envs=2, trace=trace, **{wrong: 1})
 
 
 @pytest.mark.parametrize("scenario", scenarios.names())

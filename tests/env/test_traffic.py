@@ -271,6 +271,10 @@ def test_a_seed_decides_all_arrivals_and_the_digest_tells(kind: Any) -> None:
         ({"kind": "bursty", "csv": 2.0}, "have no `csv`; did you mean `cv`"),
         ({"kind": "bursty", "cv": 0.0}, "above 0"),
         ("nowhere.parquet", "nowhere.parquet"),
+        ("burst", "no arrivals `burst`; did you mean `bursty`"),
+        ("poison", "did you mean `poisson`"),
+        ("azure2023_cod", "did you mean `azure2023_code`"),
+        ("always", "known: azure2023_code, azure2023_conv, bursty, mooncake_conversation, poisson"),
     ],
 )
 def test_wrong_arrivals_are_refused(wrong: Any, message: str) -> None:

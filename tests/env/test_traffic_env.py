@@ -347,10 +347,20 @@ def test_wrong_settings_are_refused(wrong: dict[str, Any], message: str, small_t
 def test_a_trace_without_latencies_is_refused_with_the_mend() -> None:
     trace = make_trace()
     without = replace(trace, latency_s=np.full_like(trace.latency_s, np.nan))
-    with pytest.raises(BadInput, match="service_time"):
-        RoutingTrafficEnv(without, latency_weight=0.0)
-    with pytest.raises(BadInput, match="latency_s"):
-        RoutingTrafficEnv(without)
+    mend = r'no answer has a `latency_s`.*service_time=\{"ttft_s": \.\.\., "s_per_output_token": \.\.\.\}'
+    for weight in ({}, {"latency_weight": 0.0}):
+        with pytest.raises(BadInput, match=mend):
+            gym.make(ID, trace=without, **weight)
+        with pytest.raises(BadInput, match=mend):
+            gym.make_vec(ID, num_envs=2, trace=without, **weight)
+
+
+def test_without_latencies_and_tokens_no_service_time_helps() -> None:
+    trace = make_trace()
+    unknown = np.full_like(trace.latency_s, np.nan)
+    without = replace(trace, latency_s=unknown, output_tokens=unknown)
+    with pytest.raises(BadInput, match="makes one of `output_tokens`, and the trace has none"):
+        RoutingTrafficEnv(without, service_time={"ttft_s": 0.1, "s_per_output_token": 0.01})
 
 
 def test_a_step_needs_a_window() -> None:
