@@ -20,6 +20,7 @@ from env.reward_model import fill_gaps
 from env.routing_table import RoutingTable, check_choice, weight_that_decides
 from env.sources.named import load_trace
 from env.splits import SplitBy
+from env.table_checks import log_refused
 from env.trace import Trace
 from env.trace_io import bundled_path
 
@@ -105,18 +106,28 @@ def trace_table(
     outcomes, modelled = here.outcomes, None
     if unobserved == "model":
         outcomes, modelled = _filled(_Same(recorded), part, split_seed, split_by, made_by)
+    name = f"trace {recorded.name}, {part} part"
+    if unobserved != "error":
+        _check_propensities(here, may & np.isnan(outcomes.score), name)
+    contexts = Contexts.of(features, recorded.n_arms, latency_weight=latency_weight, task=here.tasks)
     table = RoutingTable.of(
-        Contexts.of(features, recorded.n_arms, latency_weight=latency_weight, task=here.tasks),
-        # What cannot be chosen is as good as not recorded; a mask could not leave a query without any arm.
-        Outcomes(*(np.where(may, column, np.float32(np.nan)) for column in _columns(outcomes))),
+        # Put in afterwards: a query that no arm can take is left out, where `Contexts.of` would refuse it.
+        replace(contexts, mask=may),
+        outcomes,
         cost_weight=cost_weight,
         max_cost_weight=max_cost_weight,
         masked_reward=masked_reward,
         arms=recorded.arms,
         query_ids=here.query_ids,
-        name=f"trace {recorded.name}, {part} part",
+        name=name,
+        accept_log=unobserved == "error",
     )
-    _check_gaps(table, recorded, unobserved, may)
+    gaps = int(may.sum()) - int(table.mask.sum())
+    if unobserved == "error" and gaps:
+        raise BadInput(
+            f"{name}: {gaps} outcomes were not observed; "
+            "trace.complete() keeps the queries without gaps, unobserved='mask' masks them"
+        )
     prices = mean_observed(recorded.cost_usd[training])
     if modelled is None:
         return replace(table, price_usd=prices)
@@ -235,10 +246,6 @@ def _filled(
     return fill_gaps(features, here.outcomes, here.groups, here.arms, name=f"trace {here.name}, {part} part")
 
 
-def _columns(outcomes: Outcomes) -> tuple[Floats, Floats, Floats]:
-    return outcomes.score, outcomes.cost_usd, outcomes.latency_s
-
-
 def _features(trace: Trace, featuriser: Featuriser | None) -> tuple[Floats, str]:
     if trace.features is not None and (featuriser is None or featuriser.fingerprint == trace.featuriser):
         return trace.features, trace.featuriser or "the trace"
@@ -252,28 +259,8 @@ def _features(trace: Trace, featuriser: Featuriser | None) -> tuple[Floats, str]
     return maker.transform(list(trace.prompts)), maker.fingerprint
 
 
-def _check_gaps(table: RoutingTable, trace: Trace, unobserved: Unobserved, may: Bools) -> None:
-    """Refuse gaps that must not be masked. ``may`` ``(n, K)``: where an arm can take a query, gap or not."""
-    gaps = int(may.sum()) - int(table.mask.sum())
-    if unobserved == "error" and gaps:
-        raise BadInput(
-            f"{table.name}: {gaps} outcomes were not observed; "
-            "trace.complete() keeps the queries without gaps, unobserved='mask' masks them"
-        )
-    if not gaps:
-        return
-    # Where a policy chose what was recorded, a mask would tell an agent which arm that policy chose.
+def _check_propensities(trace: Trace, gaps: Bools, name: str) -> None:
+    """Refuse to mask ``gaps`` ``(n, K)`` where propensities say that a policy chose what was recorded."""
     logged = trace.cell_columns.get("propensity")
-    by_policy = logged is not None and any(cell is not None for cell in logged.ravel())
-    if by_policy or bool((table.mask.sum(axis=1) == 1).all()):
-        raise BadInput(
-            f"{table.name} is a bandit log: masking what was not observed would leave only the logged choice. "
-            "Evaluate a policy on it by off-policy estimators, model the gaps with unobserved='model', "
-            "or use a table of several arms per query"
-        )
-    never = np.flatnonzero(may.any(axis=0) & ~table.mask.any(axis=0))
-    if len(never):
-        raise BadInput(
-            f"{table.name}: arm `{table.arms[int(never[0])]}` has no observed outcome; "
-            "leave it out with trace.select_arms([...])"
-        )
+    if logged is not None and gaps.any() and any(cell is not None for cell in logged.ravel()):
+        raise log_refused(name)
