@@ -62,7 +62,8 @@ class Event(ABC):
     """Something that happens to the stream.
 
     Attributes:
-        at: when it begins: the number of a query (an integer), or a share of the first pass (a float below 1).
+        at: when it begins: the number of a query of the first pass (an integer), or in passes (a float: 0.5 is the
+            middle of the first pass, 2.5 that of the third).
         until: when it is over, likewise; ``None`` for never.
     """
 
@@ -85,7 +86,8 @@ class Event(ABC):
 
     def to_json(self) -> dict[str, Any]:
         """``kind`` and the fields, JSON-able."""
-        return {"kind": self.kind, **asdict(self)}
+        fields = asdict(self)
+        return {"kind": self.kind} | {k: v.item() if isinstance(v, np.generic) else v for k, v in fields.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,8 +202,8 @@ class RateLimit(_OfOneArm):
     window: int = 100
 
     def __post_init__(self) -> None:
-        _check(self, "window", 1, np.inf)
-        _check(self, "calls", 0, self.window)
+        _check(self, "window", 1, np.inf, whole=True)
+        _check(self, "calls", 0, self.window, whole=True)
 
     def happen(self, now: Moments, when: Bools, arm: int, rng: np.random.Generator) -> None:
         """Close the arm for the rest of each window."""
@@ -246,8 +248,9 @@ class PromptShift(Event):
     tasks: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        # JSON has lists only.
-        object.__setattr__(self, "tasks", tuple(self.tasks))
+        # JSON has lists only, and one label may come alone.
+        given: Any = self.tasks
+        object.__setattr__(self, "tasks", (given,) if isinstance(given, str) else tuple(given))
 
     def pool(self, labels: Objects, name: str) -> NDArray[np.intp]:
         """Rows of the table that may be asked.
@@ -267,11 +270,20 @@ class PromptShift(Event):
     def happen(self, now: Moments, when: Bools, arm: int, rng: np.random.Generator) -> None:
         """Nothing is left to do once the queries are chosen, see :meth:`rows`."""
 
-    def rows(self, pool: NDArray[np.intp], when: Bools, rng: np.random.Generator) -> Ints:
-        """Rows to ask while it lasts: fresh orders of the pool, one after the other."""
-        needed = int(when.sum())
-        orders = [rng.permutation(pool) for _ in range(-(-len(when) // len(pool)))]
-        return np.concatenate(orders)[:needed].astype(np.int64)
+    def rows(self, pool: NDArray[np.intp], since: Ints, seed: list[int]) -> Ints:
+        """Rows to ask: fresh orders of the pool, one after the other, whatever passes they fall into.
+
+        Args:
+            pool: rows that may be asked.
+            since: how many queries ago the event began, for each query.
+            seed: of the event.
+        """
+        blocks, places = np.divmod(since, len(pool))
+        rows = np.empty(len(since), dtype=np.int64)
+        for block in np.unique(blocks):
+            here = blocks == block
+            rows[here] = np.random.default_rng([*seed, int(block)]).permutation(pool)[places[here]]
+        return rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,7 +301,7 @@ class DelayedFeedback(Event):
     law: Literal["fixed", "geometric"] = "fixed"
 
     def __post_init__(self) -> None:
-        _check(self, "queries", 1, np.inf)
+        _check(self, "queries", 1, np.inf, whole=True)
         if self.law not in ("fixed", "geometric"):
             raise BadInput(f"delayed_feedback: law is `fixed` or `geometric`, got `{self.law}`")
 
@@ -370,8 +382,9 @@ class PoisonedFeedback(_OfOneArm):
         now.told[when & bought & now.mask[:, arm], arm] = 1
 
 
-def _check(event: Event, name: str, low: float, high: float) -> None:
+def _check(event: Event, name: str, low: float, high: float, *, whole: bool = False) -> None:
     value = getattr(event, name)
     allowed = f"{low:g} or more" if high == np.inf else f"{low:g} to {high:g}"
-    if not isinstance(value, int | float) or not low <= value <= high or not np.isfinite(value):
-        raise BadInput(f"{event.kind}: {name} is {allowed}, got {value!r}")
+    kind = int | np.integer if whole else int | float | np.number
+    if not isinstance(value, kind) or not low <= float(value) <= high or not np.isfinite(float(value)):
+        raise BadInput(f"{event.kind}: {name} is {'a whole number, ' * whole}{allowed}, got {value!r}")

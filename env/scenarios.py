@@ -92,10 +92,12 @@ class Scenario:
             case Mapping():
                 settings = dict(given)
                 return make(str(settings.pop("kind", "")), **settings)
-            case _:
+            case Sequence():
                 parts = [cls.of(part) for part in given]
                 events = tuple(event for part in parts for event in part.events)
                 return cls(" + ".join(part.name for part in parts) or "stationary", events)
+            case _:
+                raise BadInput(f"a scenario is a name, an event, its JSON, or a list of them, got {given!r}")
 
     def to_json(self) -> list[dict[str, Any]]:
         """The events, JSON-able; :meth:`of` reads them."""
@@ -128,7 +130,9 @@ def make(name: str, **settings: Any) -> Scenario:
 
     Args:
         name: one of :func:`names`.
-        **settings: fields of the event: always ``at`` and ``until``, mostly ``arm``, and what the kind has.
+        **settings: fields of the event: always ``at`` and ``until`` (steps as integers, or passes as floats),
+            mostly ``arm`` (a name, or ``best``, ``weakest``, ``dearest``, ``cheapest``), and what the kind has: see
+            the classes of :mod:`env.events`.
 
     Raises:
         BadInput: an unknown name, field or value, with the nearest one.
@@ -179,19 +183,41 @@ class BoundScenario:
     @property
     def digest(self) -> bytes:
         """The scenario in bytes, arms and steps as numbers."""
-        placed = [(placed.event.to_json(), placed.arm, placed.first, placed.last) for _, placed in self._order]
+        said_otherwise = ("arm", "at", "until")
+        placed = [
+            {key: value for key, value in placed.event.to_json().items() if key not in said_otherwise}
+            | {"arm": placed.arm, "first": placed.first, "last": placed.last}
+            for _, placed in self._order
+        ]
         return json.dumps(placed, sort_keys=True).encode()
+
+    @property
+    def times(self) -> list[int]:
+        """Steps at which something begins or ends, in order."""
+        edges = {edge for _, placed in self._order for edge in (placed.first, placed.last) if edge}
+        return sorted(edges)
 
     def generators(self, root: int) -> list[np.random.Generator]:
         """A generator of its own for each event: one more event changes nothing of the others."""
         return [np.random.default_rng([root, 2, index]) for index in range(len(self.scenario.events))]
 
-    def choose(self, steps: Ints, rows: Ints, rngs: Sequence[np.random.Generator]) -> None:
-        """Let the events of the first stage choose other queries, in place."""
+    def choose(self, steps: Ints, rows: Ints, root: int, *, resample: bool) -> None:
+        """Let the events of the first stage choose other queries, in place.
+
+        Args:
+            steps: ``(n,)``.
+            rows: ``(n,)`` rows of the table, as they were drawn.
+            root: of the stream.
+            resample: draw with replacement, as the stream does.
+        """
         for index, placed in self._order:
             if placed.pool is not None and isinstance(placed.event, PromptShift):
-                when = placed.when(steps)
-                rows[when] = placed.event.rows(placed.pool, when, rngs[index])
+                when, seed = placed.when(steps), [root, 3, index]
+                if resample:
+                    drawn = np.random.default_rng([*seed, int(steps[0])]).choice(placed.pool, len(steps))
+                    rows[when] = drawn[when]
+                else:
+                    rows[when] = placed.event.rows(placed.pool, steps[when] - placed.first, seed)
 
     def unfold(self, now: Moments, rngs: Sequence[np.random.Generator]) -> None:
         """Let everything else happen, in place: what the answers are worth, then what is said of them."""
@@ -212,20 +238,18 @@ class BoundScenario:
         pool = event.pool(self._table.tasks, self._table.name) if isinstance(event, PromptShift) else None
         return _Placed(event, self._arm(event), first, last, pool)
 
-    def _step(self, event: Event, field: str, value: float) -> int:
+    def _step(self, event: Event, field: str, value: Any) -> int:
         n = len(self._table)
-        if not isinstance(value, int | float | np.integer | np.floating) or not np.isfinite(value) or value < 0:
-            raise BadInput(f"{event.kind}: `{field}` is a step or a share of a pass, 0 or more, got {value!r}")
-        share = isinstance(value, float | np.floating)
-        if share and value > 1:
-            raise BadInput(f"{event.kind}: `{field}`={value:g} is no share of a pass; give a step as a whole number")
-        step = round(value * n) if share else int(value)
-        if field == "at" and step >= n:
+        if not isinstance(value, int | float | np.number) or isinstance(value, bool) or not 0 <= value < np.inf:
+            raise BadInput(f"{event.kind}: `{field}` is a step, or a number of passes, 0 or more, got {value!r}")
+        if isinstance(value, float | np.floating):
+            return int(float(value) * n)
+        if field == "at" and value >= n:
             raise BadInput(
-                f"{self._table.name}: {event.kind} begins at step {step}, which never comes: "
-                f"a pass has {n} queries; give a smaller `at`, or a share such as 0.5"
+                f"{self._table.name}: {event.kind} begins at step {value}, which never comes in a pass of {n} queries; "
+                f"for a later pass give it in passes, such as {int(value) / n:.1f}"
             )
-        return step
+        return int(value)
 
     def _arm(self, event: Event) -> int:
         name = getattr(event, "arm", None)
@@ -233,6 +257,7 @@ class BoundScenario:
             return -1
         table = self._table
         if name in table.arms:
+            self._check_recorded(event, table.arms.index(name))
             return table.arms.index(name)
         if name not in _ROLES:
             known = [*table.arms, *_ROLES]
@@ -240,7 +265,16 @@ class BoundScenario:
         means = np.array([_mean(column) for column in (table.score if name in _ROLES[:2] else table.cost_usd).T])
         if np.isnan(means).all():
             raise BadInput(f"{table.name}: {event.kind}: no arm is `{name}`, no cost is recorded; name the arm")
-        return int(np.nanargmax(means) if name in ("best", "dearest") else np.nanargmin(means))
+        arm = int(np.nanargmax(means) if name in ("best", "dearest") else np.nanargmin(means))
+        self._check_recorded(event, arm)
+        return arm
+
+    def _check_recorded(self, event: Event, arm: int) -> None:
+        """An event that changes what was never recorded would change nothing."""
+        columns = {"price_change": self._table.cost_usd, "slowdown": self._table.latency_s}
+        if event.kind in columns and not np.isfinite(columns[event.kind][:, arm]).any():
+            what = "cost" if event.kind == "price_change" else "latency"
+            raise BadInput(f"{self._table.name}: {event.kind}: no {what} of `{self._table.arms[arm]}` is recorded")
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,7 @@ class QueryStream:
         table, n = self.table, len(self.table)
         steps = np.arange(first, first + n)
         rows = order_rng.permutation(n) if self.order == "shuffle" else order_rng.integers(n, size=n)
-        self.scenario.choose(steps, rows, event_rngs)
+        self.scenario.choose(steps, rows, self._root or 0, resample=self.order == "resample")
         if table.cost_weight is None:
             seen = table.layout.draw(weight_rng, n)
             weight = table.layout.cost_weight(seen)

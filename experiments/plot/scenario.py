@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
+from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
 from env.contexts import Bools
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 
 _PER_THOUSAND = 1000
 _WINDOWS = 25
-"""The moving mean is over a 25th of the pass: short enough to see an event, long enough for a mean of 0s and 1s."""
+"""Means are over a 25th of the pass: short enough to see an event, long enough for a mean of 0s and 1s."""
 _FEW = 8
-"""A window of which less than an eighth was recorded has no mean."""
+"""A window of which an eighth or less was recorded has no mean."""
 
 
 def scenario(
@@ -33,23 +34,24 @@ def scenario(
     seed: int = 0,
     **settings: Unpack[TableSettings],
 ) -> Figure:
-    """True quality, judged quality, cost and availability of each arm over the first pass of a stream.
+    """True quality, quality as told, cost and availability of each arm over the first pass of a stream.
+
+    With the arguments of an environment this is the world that the environment serves with that seed (in its default
+    order). Lines are means over the queries up to each; dotted lines are where something begins or ends.
 
     Args:
         what: a scenario, see ``env.scenarios``.
         trace: whose queries; as for the environments.
-        seed: of the stream.
-        **settings: as for the environments; ``part="all"`` unless given.
+        seed: as given to ``reset``.
+        **settings: as for the environments.
 
     Raises:
         BadInput: the scenario does not fit the trace.
         MissingExtra: matplotlib is not installed.
     """
-    if not isinstance(trace, RoutingTable):
-        settings = {"part": "all", **settings}
     table = table_of(trace, settings)
     stream = QueryStream(table, scenario=what)
-    stream.rewind(np.random.default_rng(seed))
+    stream.rewind(seeding.np_random(seed)[0])
     now = stream.take(len(table))
     costs = bool(np.isfinite(now.cost_usd).any())
     figure = empty_figure(8.0, 6.4 if costs else 5.0)
@@ -67,7 +69,10 @@ def scenario(
         axes[2].set_yscale("symlog", linthresh=_smallest(now.cost_usd) * _PER_THOUSAND)
         axes[2].yaxis.set_major_formatter(lambda usd, _: np.format_float_positional(usd, precision=12, trim="-"))
     _availability(axes[-1], now.mask, table.arms)
-    axes[-1].set_xlabel(f"query of the stream (moving means over {_width(len(table))} queries)")
+    for panel in axes:
+        for step in stream.scenario.times:
+            panel.axvline(step, color="0.3", linestyle=":", linewidth=0.9, zorder=0)
+    axes[-1].set_xlabel(f"query of the stream (means over the last {_width(len(table))} queries)")
     axes[0].set_title(f"{stream.scenario.scenario.name} on {table.name}", fontsize=11)
     axes[0].legend(loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=8, frameon=False)
     return figure
@@ -90,11 +95,11 @@ def _lines(
 
 
 def _moving_mean(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Means of the recorded values of a window around each; NaN where it holds too few for a mean."""
-    window = np.ones(_width(len(values)))
+    """Means of the recorded values of a window up to each; NaN where it holds too few for a mean."""
+    window, n = np.ones(_width(len(values))), len(values)
     seen = np.isfinite(values)
-    sums = np.convolve(np.where(seen, values, 0), window, mode="same")
-    counts = np.convolve(seen, window, mode="same")
+    sums = np.convolve(np.where(seen, values, 0), window)[:n]
+    counts = np.convolve(seen, window)[:n]
     few = len(window) / _FEW
     means: NDArray[np.float64] = np.full(len(values), np.nan)
     np.divide(sums, counts, out=means, where=counts > few)
@@ -117,7 +122,7 @@ def _availability(axes: Any, mask: NDArray[np.bool_], arms: tuple[str, ...]) -> 
         spans = [(first, last - first) for first, last in edges.reshape(-1, 2).tolist()]
         axes.broken_barh(spans, (arm - 0.35, 0.7), color=COLOURS[arm % len(COLOURS)])
     axes.set_yticks(range(len(arms)), [name.rpartition("/")[2] for name in arms], fontsize=7)
-    axes.set_ylabel("open")
+    axes.set_ylabel("may be\nchosen")
     axes.invert_yaxis()
 
 
