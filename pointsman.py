@@ -31,16 +31,17 @@ if TYPE_CHECKING:
     from env.contexts import Contexts as Contexts
     from env.contexts import Outcomes as Outcomes
     from env.contexts import Queries as Queries
+    from env.costs import with_costs as with_costs
     from env.errors import BadInput as BadInput
     from env.errors import MissingExtra as MissingExtra
     from env.errors import PointsmanError as PointsmanError
     from env.features import default_featuriser as default_featuriser
     from env.prices import PriceTable as PriceTable
-    from env.prices import with_costs as with_costs
     from env.prompts import render as render
     from env.reward import DialMap as DialMap
     from env.reward import Reward as Reward
     from env.routing_env import RoutingEnv as RoutingEnv
+    from env.routing_table import weight_that_decides as weight_that_decides
     from env.scenarios import Scenario as Scenario
     from env.sources.arrivals import load_arrivals as load_arrivals
     from env.sources.importing import import_files as import_files
@@ -88,10 +89,11 @@ _PUBLIC = {
     "DialMap": "env.reward:DialMap",
     "Reward": "env.reward:Reward",
     "RoutingEnv": "env.routing_env:RoutingEnv",
+    "weight_that_decides": "env.routing_table:weight_that_decides",
     "Scenario": "env.scenarios:Scenario",
     "Trace": "env.trace:Trace",
     "PriceTable": "env.prices:PriceTable",
-    "with_costs": "env.prices:with_costs",
+    "with_costs": "env.costs:with_costs",
     "load_arrivals": "env.sources.arrivals:load_arrivals",
     "import_files": "env.sources.importing:import_files",
     "to_bandit_feedback": "env.sources.obp:to_bandit_feedback",

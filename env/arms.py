@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+# One call, or many at once.
+_Count = TypeVar("_Count", float, NDArray[np.float64])
 _TOKENS_PER_PRICE = 1_000_000
 
 
@@ -42,13 +47,13 @@ class Price:
 
     def cost(
         self,
-        input_tokens: float,
-        output_tokens: float,
+        input_tokens: _Count,
+        output_tokens: _Count,
         seconds: float = 0.0,
-        cached_tokens: float = 0.0,
-        reasoning_tokens: float = 0.0,
-    ) -> float:
-        """Dollars for one call.
+        cached_tokens: _Count | float = 0.0,
+        reasoning_tokens: _Count | float = 0.0,
+    ) -> _Count:
+        """Dollars for one call, or ``(n,)`` for each of ``n``.
 
         Args:
             input_tokens: all prompt tokens, cached ones included.
@@ -65,9 +70,9 @@ class Price:
         """
         tokens = input_tokens * self.input_usd_per_mtok + output_tokens * self.output_usd_per_mtok
         if self.cached_input_usd_per_mtok is not None:
-            tokens += cached_tokens * (self.cached_input_usd_per_mtok - self.input_usd_per_mtok)
+            tokens = tokens + cached_tokens * (self.cached_input_usd_per_mtok - self.input_usd_per_mtok)
         if self.reasoning_usd_per_mtok is not None:
-            tokens += reasoning_tokens * (self.reasoning_usd_per_mtok - self.output_usd_per_mtok)
+            tokens = tokens + reasoning_tokens * (self.reasoning_usd_per_mtok - self.output_usd_per_mtok)
         return tokens / _TOKENS_PER_PRICE + seconds * self.usd_per_second + self.request_usd
 
 

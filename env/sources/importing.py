@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from env.costs import fill_costs
 from env.errors import BadInput, nearest
-from env.prices import PriceTable, fill_costs
+from env.prices import PriceTable
 from env.sources import detect, get, long
 from env.sources.base import Long
 from env.sources.raw import Raw, Record, read_raw, together
@@ -110,8 +111,8 @@ def import_files(
         table, count = _with_tokens(table)
         notes.append(f"{count} token counts are estimates (about 5 % off on English prose, more on code and JSON)")
     if prices is not None:
-        table, count = fill_costs(table, prices, price_day)
-        notes.append(f"{count} costs are token counts times list prices; recorded costs were kept")
+        table, count, told_of_prices = fill_costs(table, prices, price_day)
+        notes += [f"{count} costs are token counts times list prices; recorded costs were kept", *told_of_prices]
     table = table.drop_columns([c for c in _NOT_KEPT if c in table.column_names])
     if "response" in table.column_names and not (keep_responses or source is long.SOURCE):
         table = table.drop_columns(["response"])
@@ -170,10 +171,12 @@ def _on_unit_scale(raw: Raw, low: float, high: float) -> Raw:
         at = raw.columns.index(scored)
         table = raw.content.set_column(at, scored, pa.array(values, mask=np.isnan(values)))
         return Raw(raw.where, raw.columns, table)
-    if raw.where.endswith(".npz"):
-        arrays = raw.content[0]
-        values = (np.asarray(arrays[scored], dtype=np.float64) - low) / (high - low)
-        return Raw(raw.where, raw.columns, [{**arrays, scored: values}])
+    if isinstance(raw.content[0].get(scored), np.ndarray):
+        rewards = raw.content[0][scored]
+        values = (Raw.of(pa.table({scored: rewards.ravel()}), raw.where).numbers(scored, low, high, rule) - low) / (
+            high - low
+        )
+        return Raw(raw.where, raw.columns, [{**raw.content[0], scored: values.reshape(rewards.shape)}])
     rows: list[Record] = []
     for number, row in enumerate(raw.content):
         value = raw.number(number, scored, row.get(scored), high, rule, low=low)

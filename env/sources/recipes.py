@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from env.arms import Price
+from env.costs import fill_costs
 from env.errors import BadInput
-from env.prices import PriceEntry, PriceTable, fill_costs
+from env.prices import PriceEntry, PriceTable
 from env.sources import routellm, routerbench
 from env.sources.public_sets import PublicSet
 from env.sources.raw import Record, read_raw

@@ -5,21 +5,16 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import date
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pytest
 
 from env.arms import Arm, Price
 from env.errors import BadInput
-from env.prices import PriceTable, fill_costs, with_costs
-from env.trace import Trace
-from env.trace_io import from_rows
+from env.prices import PriceTable
 
 LITELLM = {
     "sample_spec": {"input_cost_per_token": 0.0, "output_cost_per_token": 0.0},
@@ -52,7 +47,7 @@ def prices(tmp_path: Path) -> PriceTable:
 def test_the_price_of_a_day_is_the_last_one_before_it(prices: PriceTable) -> None:
     assert prices.at("m", "2025-06-09").input_usd_per_mtok == 10
     assert prices.at("m", date(2025, 6, 10)) == prices.at("m") == prices.at("lab/m")
-    with pytest.raises(BadInput, match=r"no price of `m` on 2025-01-01: the first known is of 2025-04-16; "):
+    with pytest.raises(BadInput, match=r"`m` on 2025-01-01: the first known is of 2025-04-16; ask for that day"):
         prices.at("m", "2025-01-01")
     with pytest.raises(BadInput, match=r"date: 'June'; write a day as 2025-01-31"):
         prices.at("m", "June")
@@ -61,6 +56,22 @@ def test_the_price_of_a_day_is_the_last_one_before_it(prices: PriceTable) -> Non
 def test_an_unknown_model_gets_the_nearest_name() -> None:
     with pytest.raises(BadInput, match=r"no price of model `gpt-4o-minni`; did you mean `gpt-4o-mini`.*price file"):
         PriceTable.load().at("gpt-4o-minni")
+
+
+def test_names_of_other_families_are_no_help() -> None:
+    with pytest.raises(BadInput, match=r"no price of model `lab/house-llama`; add it to a price file"):
+        PriceTable.load().at("lab/house-llama")
+    assert "claude" not in PriceTable.load().like("gemini-9")
+    assert "gemini-2.5-pro" in PriceTable.load().like("google/gemini-9")
+
+
+def test_names_without_a_version_have_the_price_of_what_they_stand_for() -> None:
+    table = PriceTable.load()
+    assert table.at("gpt-3.5-turbo", "2024-06-01") == table.at("gpt-3.5-turbo-0125")
+    for entry in table.entries:
+        if "stands" in entry.source:
+            meant = entry.source.split(",")[0].removeprefix("that of ")
+            assert entry.price in [known.price for known in table.of(meant)]
 
 
 def test_cached_and_reasoning_tokens_have_their_own_rates(prices: PriceTable) -> None:
@@ -99,6 +110,24 @@ def test_litellms_list_updates_ours(prices: PriceTable, tmp_path: Path) -> None:
         json.dumps({"entries": [{"model": "m", "input": 1, "output": 4, "from": "2025-06-10"}]})
     )
     assert newer.update(tmp_path / "ours.json").at("m") == Price(1, 4)
+
+
+def test_undated_prices_hold_always_and_of_a_known_model_from_today(prices: PriceTable, tmp_path: Path) -> None:
+    undated = {"new": {"input_cost_per_token": 1e-06, "output_cost_per_token": 2e-06}}
+    undated["m"] = {"input_cost_per_token": 7e-06, "output_cost_per_token": 9e-06}
+    (tmp_path / "litellm.json").write_text(json.dumps(undated))
+    assert PriceTable.load(tmp_path / "litellm.json").at("m", "2023-01-01") == Price(7, 9)
+    newer = prices.update(tmp_path / "litellm.json")
+    assert newer.at("new", "2023-01-01") == Price(1, 2)
+    assert newer.at("m", "2025-05-01").input_usd_per_mtok == 10
+    assert newer.at("m") == Price(7, 9)
+
+
+def test_deepseeks_price_of_a_cache_hit_is_read(tmp_path: Path) -> None:
+    fields = {"input_cost_per_token": 5.5e-07, "output_cost_per_token": 2e-06, "input_cost_per_token_cache_hit": 1.4e-7}
+    (tmp_path / "litellm.json").write_text(json.dumps({"deepseek-reasoner": fields}))
+    assert PriceTable.load(tmp_path / "litellm.json").at("deepseek-reasoner").cached_input_usd_per_mtok == 0.14
+    assert PriceTable.load().at("deepseek-reasoner").cached_input_usd_per_mtok == 0.14
 
 
 @pytest.fixture
@@ -149,48 +178,3 @@ def test_bad_lists_are_one_line(content: str, expected: str, tmp_path: Path) -> 
     assert str(caught.value).startswith(str(tmp_path / "p.json"))
     with pytest.raises(BadInput, match="no such price file"):
         PriceTable.load(tmp_path / "gone.json")
-
-
-def test_recorded_costs_win_and_uncounted_cells_stay_empty(small_trace: Trace, tmp_path: Path) -> None:
-    every = table(
-        *({"model": arm, "input": 1, "output": 3, "from": "2024-01-01"} for arm in small_trace.arms), tmp_path=tmp_path
-    )
-    assert np.array_equal(with_costs(small_trace, every).cost_usd, small_trace.cost_usd)
-    cost = small_trace.cost_usd.copy()
-    cost[1:, 0] = np.nan
-    tokens = small_trace.output_tokens.copy()
-    tokens[5, 0] = np.nan
-    filled = with_costs(replace(small_trace, cost_usd=cost, output_tokens=tokens), every).cost_usd
-    assert filled[0, 0] == small_trace.cost_usd[0, 0]
-    assert np.isnan(filled[5, 0])
-    np.testing.assert_allclose(
-        filled[1, 0], (small_trace.input_tokens[1, 0] + 3 * small_trace.output_tokens[1, 0]) / 1e6, rtol=1e-5
-    )
-    np.testing.assert_array_equal(filled[:, 1:], small_trace.cost_usd[:, 1:])
-
-
-def test_a_model_without_a_price_is_asked_for_only_where_it_is_needed(prices: PriceTable) -> None:
-    row = {"query_id": "q", "prompt": "Hi", "model": "house-llama", "input_tokens": 10, "output_tokens": 10}
-    assert with_costs(from_rows([{**row, "cost_usd": 0.5}]), prices).cost_usd[0, 0] == 0.5
-    with pytest.raises(BadInput, match="no price of model `house-llama`; known: m; add it to a price file"):
-        with_costs(from_rows([row]), prices)
-
-
-def test_rows_are_priced_by_their_own_day(prices: PriceTable) -> None:
-    days = [date(2025, 5, 1), date(2025, 7, 1), None]
-    stamps = [None if day is None else float((day - date(1970, 1, 1)).days * 86_400 + 3600) for day in days]
-    rows = pa.table(
-        {
-            "model": ["m"] * 3,
-            "input_tokens": [1_000_000] * 3,
-            "output_tokens": [0] * 3,
-            "cost_usd": pa.nulls(3),
-            "timestamp": stamps,
-        }
-    )
-    filled, count = fill_costs(rows, prices)
-    assert (filled["cost_usd"].to_pylist(), count) == ([10.0, 2.0, 2.0], 3)
-    assert fill_costs(rows, prices, "2025-05-01")[0]["cost_usd"].to_pylist() == [10.0] * 3
-    moments = pa.array(days, pa.date32()).cast(pa.timestamp("us"))
-    stamped = rows.set_column(4, "timestamp", moments)
-    assert fill_costs(stamped, prices)[0]["cost_usd"].to_pylist() == [10.0, 2.0, 2.0]
