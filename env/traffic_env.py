@@ -17,6 +17,7 @@ from env.answers import closed
 from env.arrivals import ArrivalsLike, ArrivalStream
 from env.contexts import Floats
 from env.errors import BadInput
+from env.pending import Judgement
 from env.routing_table import RoutingTable
 from env.scenarios import ScenarioLike
 from env.stream import Batch, Order
@@ -66,10 +67,16 @@ class RoutingTrafficEnv(StreamEnv):
     called and brings ``masked_reward``.
 
     **Info.** Of the query now asked (at the end: of the last one): ``step``, ``query_id``, ``task``, ``cost_weight``,
-    ``action_mask``, ``now_s`` since the window began, and ``expected_wait_s``, a tuple of K. After ``step`` also what
-    came of the choice, as in :class:`env.routing_env.RoutingEnv` (``score``, ``cost_usd``, ``latency_s`` of the call
-    alone, ``refused``, ``propensity``, ``judgements`` with delayed feedback), and ``completed``: for each request that
-    ended since, in that order, a dict of ``step``, ``arm``, ``wait_s``, ``latency_s`` with the wait, and ``failed``.
+    ``action_mask``, ``now_s`` since the window began, and ``expected_wait_s``, a tuple of K. After ``step`` also
+    ``refused``, ``propensity`` and ``imputed`` of the choice, as in :class:`env.routing_env.RoutingEnv`, and
+    ``completed``: for each request that ended since, in that order, a dict of ``step``, ``arm``, ``wait_s``,
+    ``latency_s`` with the wait, ``failed``, ``score`` (0 where it failed; ``None`` where it is judged later, or never)
+    and ``cost_usd``, what was really paid (``None`` where not recorded). Nobody knows what a request brings before it
+    has ended: so the ``score``, ``cost_usd`` and ``latency_s`` of a step's own info are always ``None``, and averages
+    are taken over ``completed``. A refused choice of an arm that the query itself forbade is no request.
+
+    With delayed feedback ``judgements`` come no earlier than the request has ended, in a later window where need be;
+    of a request that failed, or was still on its way when its window was left early, none comes.
 
     Args:
         trace: see :class:`env.routing_env.RoutingEnv`; every outcome needs a latency.
@@ -179,10 +186,14 @@ class RoutingTrafficEnv(StreamEnv):
         """
         if self._begin(seed, options):
             self._arrivals.rewind(int(self.np_random.integers(2**63)))
+            self._sent: dict[int, _Sent] = {}
+            self._given_up: set[int] = set()
+            self._early: list[Judgement] = []
+        # Of a window that is left early, what is still on its way never ends.
+        self._give_up(*self._sent.values())
+        self._sent.clear()
         self._queries, self._times = self._stream.take(self.window), self._arrivals.take(self.window)
         self._fleet = self._new_fleet()
-        self._sent: dict[int, _Sent] = {}
-        self._given_up: set[int] = set()
         self._charged, self._over = 0.0, False
         self._ask(0)
         return self._observation(), self._info()
@@ -201,17 +212,17 @@ class RoutingTrafficEnv(StreamEnv):
         if asked is None or self._over:
             raise ResetNeeded("the window is over: call reset(), which opens the next one")
         arm = self._answers.arm(action)
-        reward = self._send(asked, arm)
         outcome = self._answers.outcome(asked, arm)
+        reward = self._send(asked, arm, outcome)
+        outcome |= dict.fromkeys(("score", "cost_usd", "latency_s"))
         self._over = self._at == self.window - 1
         done = self._fleet.drain() if self._over else self._fleet.advance(float(self._times[self._at + 1]))
         reward -= self.latency_weight * (self._fleet.request_seconds - self._charged)
         self._charged = self._fleet.request_seconds
         reward -= sum(self._taken_back(end) for end in done)
-        if "judgements" in outcome:
-            # Of an answer that never came nothing can be said.
-            outcome["judgements"] = tuple(j for j in outcome["judgements"] if j["step"] not in self._given_up)
         outcome["completed"] = tuple(self._told(end) for end in done)
+        if "judgements" in outcome:
+            outcome["judgements"] = self._of_ended(outcome["judgements"])
         if not self._over:
             self._ask(self._at + 1)
         return self._observation(), float(reward), self._over, False, self._info() | outcome
@@ -231,14 +242,14 @@ class RoutingTrafficEnv(StreamEnv):
             # Someone must be chosen: where all are full, none is masked for it, and whoever is chosen fails.
             self._asked = shut if shut.mask.any() else shut._replace(mask=self._open.mask)
 
-    def _send(self, asked: Batch, arm: int) -> float:
+    def _send(self, asked: Batch, arm: int, outcome: Mapping[str, Any]) -> float:
         """Submit the request if it can be called at all; the reward of its choice, without the time it takes."""
         if not self._open.mask[0, arm]:
             return self.table.masked_reward
         step, now = int(asked.steps[0]), float(self._times[self._at])
         if self._full[arm]:
             ticket = self._fleet.submit(now, arm, 0.0)
-            self._sent[ticket] = _Sent(step, 0.0, 0.0)
+            self._sent[ticket] = _Sent(step, 0.0, 0.0, None, None)
             return 0.0
         service_s = float(asked.latency_s[0, arm])
         deadline = None if self.deadline_s is None else now + self.deadline_s
@@ -247,7 +258,7 @@ class RoutingTrafficEnv(StreamEnv):
         cost = weight * float(asked.cost_usd[0, arm]) if weight else 0.0
         # The reward of the stream charges the call's latency at once; here it is charged as it passes.
         granted = float(asked.reward[0, arm]) + self.latency_weight * service_s
-        self._sent[ticket] = _Sent(step, granted + cost, cost)
+        self._sent[ticket] = _Sent(step, granted + cost, cost, outcome["score"], outcome["cost_usd"])
         return granted
 
     def _taken_back(self, end: Completion) -> float:
@@ -255,17 +266,32 @@ class RoutingTrafficEnv(StreamEnv):
         if end.failure is None:
             return 0.0
         sent = self._sent[end.ticket]
-        self._given_up.add(sent.step)
-        return sent.score if end.called else sent.score - sent.cost
+        self._give_up(sent)
+        return sent.granted if end.called else sent.granted - sent.charged
+
+    def _give_up(self, *requests: _Sent) -> None:
+        if self._answers.delays:
+            self._given_up.update(sent.step for sent in requests)
 
     def _told(self, end: Completion) -> dict[str, Any]:
+        sent, failed = self._sent.pop(end.ticket), end.failure is not None
         return {
-            "step": self._sent.pop(end.ticket).step,
+            "step": sent.step,
             "arm": end.arm,
             "wait_s": end.wait_s,
             "latency_s": end.latency_s,
-            "failed": end.failure is not None,
+            "failed": failed,
+            "score": 0.0 if failed else sent.score,
+            "cost_usd": sent.cost_usd if end.called else 0.0,
         }
+
+    def _of_ended(self, due: tuple[Judgement, ...]) -> tuple[Judgement, ...]:
+        """Judgements that can be told by now: of requests that have ended, and not of those that failed."""
+        running = {sent.step for sent in self._sent.values()}
+        judged = [judgement for judgement in (*self._early, *due) if judgement["step"] not in self._given_up]
+        self._given_up.difference_update(judgement["step"] for judgement in due)
+        self._early = [judgement for judgement in judged if judgement["step"] in running]
+        return tuple(judgement for judgement in judged if judgement["step"] not in running)
 
     def _observation(self) -> Floats:
         assert self._asked is not None
@@ -288,11 +314,21 @@ class RoutingTrafficEnv(StreamEnv):
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A request in the system, and what its choice was granted at once: the score, and the weighted cost."""
+    """A request in the system: what its choice was granted and charged at once, and what is told when it ends.
+
+    Attributes:
+        step: of its query.
+        granted: the score in its reward.
+        charged: the weighted cost in its reward.
+        score: as judged; ``None`` where that is not known by its end.
+        cost_usd: what the call costs; ``None`` where not recorded.
+    """
 
     step: int
-    score: float
-    cost: float
+    granted: float
+    charged: float
+    score: float | None
+    cost_usd: float | None
 
 
 class RoutingTrafficVectorEnv(SharedTableVectorEnv):

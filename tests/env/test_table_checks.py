@@ -105,7 +105,7 @@ def test_a_full_table_with_an_arm_never_priced_is_no_log() -> None:
     mend = "arm `b` has no recorded cost, and cost_weight is above 0; record it, set cost_weight to 0"
     for unobserved in ("mask", "model"):
         with pytest.raises(BadInput, match=mend):
-            RoutingEnv(trace, part="all", cost_weight=1.0, unobserved=unobserved)  # type: ignore[arg-type]
+            RoutingEnv(trace, part="all", cost_weight=1.0, unobserved=unobserved)
     assert RoutingEnv(trace, part="all").table.mask.all()
 
 

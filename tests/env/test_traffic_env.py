@@ -115,20 +115,17 @@ def test_rewards_add_up_to_scores_minus_what_was_paid_and_waited(scenario: Any, 
         made, utilisation=1.4, window=N, deadline_s=deadline_s, max_length=3, requests_per_s=3.0, scenario=scenario
     )
     played = play(env, at_random())
-    granted = {
-        info["step"]: (after["score"], after["cost_usd"], after["latency_s"]) for _, info, _, _, _, after in played
-    }
+    service_s = env.truth(N).latency_s
     ended = [request for *_, after in played for request in after["completed"]]
     assert sorted(request["step"] for request in ended) == list(range(N))
     expected = 0.0
     for request in ended:
-        score, cost, service_s = granted[request["step"]]
-        expected -= 0.3 * request["latency_s"]
+        expected += request["score"] - 0.5 * request["cost_usd"] - 0.3 * request["latency_s"]
         if not request["failed"]:
-            expected += score - 0.5 * cost
-            assert request["latency_s"] == pytest.approx(request["wait_s"] + service_s)
-        elif score is not None and request["wait_s"] < request["latency_s"]:
-            expected -= 0.5 * cost  # the call was cut short, and is paid for
+            took = service_s[request["step"], request["arm"]]
+            assert request["latency_s"] == pytest.approx(request["wait_s"] + took)
+        else:
+            assert request["score"] == 0.0
     assert sum(step[4] for step in played) == pytest.approx(expected)
     assert any(request["failed"] for request in ended) == (deadline_s is not None)
 
@@ -178,8 +175,8 @@ def test_full_queues_are_masked_and_refuse() -> None:
     rewards, infos = zip(*[env.step(0)[1::3] for _ in range(3)], strict=True)
     assert [info["action_mask"].tolist() for info in infos] == [[1, 1, 1], [0, 1, 1], [0, 1, 1]]
     assert not infos[1]["refused"] and infos[2]["refused"]
-    assert infos[2]["score"] is None and infos[2]["latency_s"] is None
-    assert [(end["step"], end["failed"]) for end in infos[2]["completed"]] == [(2, True)]
+    (end,) = infos[2]["completed"]
+    assert (end["step"], end["failed"], end["score"], end["cost_usd"]) == (2, True, 0.0, 0.0)
     assert rewards[2] > -0.1  # nothing but the time of the other two
     assert env.action_masks().tolist() == [False, True, True]
 
@@ -214,6 +211,57 @@ def test_no_judgement_comes_of_an_answer_that_never_came() -> None:
         judged |= {judgement["step"] for judgement in after["judgements"]}
         assert after["score"] is None, info
     assert failed and judged
+
+
+@pytest.mark.parametrize("queries", [1, 20])
+def test_a_judgement_comes_after_its_request_has_ended_also_in_a_later_window(queries: int) -> None:
+    late = {"kind": "delayed_feedback", "queries": queries}
+    env = RoutingTrafficEnv(table(), utilisation=3.0, window=16, deadline_s=1.0, scenario=late)
+    answered: set[int] = set()
+    judged: list[int] = []
+    for *_, after in play(env, lambda info: 0, episodes=8):
+        answered |= {end["step"] for end in after["completed"] if not end["failed"]}
+        judged += [judgement["step"] for judgement in after["judgements"]]
+        assert answered >= set(judged)
+    assert len(judged) == len(set(judged)) > 10
+    assert answered - set(judged) <= set(range(8 * 16 - queries, 8 * 16)), "each answer is judged in the end"
+
+
+def test_of_a_window_left_early_nothing_on_its_way_is_judged_and_a_rewind_forgets_all() -> None:
+    env = RoutingTrafficEnv(table(), rate=1000.0, window=16, scenario={"kind": "delayed_feedback", "queries": 20})
+    for _ in range(2):
+        env.reset(seed=0)
+        for _ in range(8):
+            assert not env.step(0)[4]["completed"]
+        judged = {j["step"] for *_, after in play(env, lambda info: 0, 3, seed=None) for j in after["judgements"]}
+        assert judged and min(judged) >= 16
+    judged = {j["step"] for *_, after in play(env, lambda info: 0, 3) for j in after["judgements"]}
+    assert min(judged) == 0
+
+
+def test_the_outcome_of_a_request_is_told_when_it_ends_and_a_failed_one_scores_0() -> None:
+    env = RoutingTrafficEnv(table(), utilisation=6.0, window=N, deadline_s=0.9, max_length=1)
+    played = play(env, lambda info: info["step"] % K)
+    true = env.truth(N)
+    ended = [end for *_, after in played for end in after["completed"]]
+    for end in ended:
+        at = end["step"], end["arm"]
+        assert end["score"] == (0.0 if end["failed"] else true.score[at])
+        never_called = end["failed"] and end["wait_s"] == end["latency_s"]
+        assert end["cost_usd"] == (0.0 if never_called else true.cost_usd[at])
+    assert any(end["failed"] and end["cost_usd"] for end in ended) and any(end["cost_usd"] == 0 for end in ended)
+    for *_, after in played:
+        assert after["score"] is after["cost_usd"] is after["latency_s"] is None
+
+
+def test_what_is_judged_later_or_wrongly_is_told_as_judged() -> None:
+    late = RoutingTrafficEnv(table(), window=N, scenario={"kind": "delayed_feedback", "queries": 3})
+    ended = [end for *_, after in play(late, lambda info: 0) for end in after["completed"]]
+    assert {end["score"] for end in ended if not end["failed"]} == {None}
+    noisy = RoutingTrafficEnv(table(), window=N, scenario="noisy_judge")
+    ended = [end for *_, after in play(noisy, lambda info: 0) for end in after["completed"]]
+    true = noisy.truth(N).score
+    assert any(end["score"] != true[end["step"], 0] for end in ended if not end["failed"])
 
 
 # The prompt shift is to a task, and these queries have none.
@@ -313,7 +361,11 @@ def test_tokens_stand_in_for_latencies(small_trace: Trace) -> None:
     env = RoutingTrafficEnv(tokens, window=5, part="all", service_time={"ttft_s": 0.5, "s_per_output_token": 0.1})
     _, info = env.reset(seed=0)
     row = int(np.flatnonzero(tokens.query_ids == info["query_id"])[0])
-    assert env.step(2)[4]["latency_s"] == pytest.approx(0.5 + 0.1 * tokens.output_tokens[row, 2])
+    over, ended = False, []
+    while not over:
+        _, _, over, _, info = env.step(2)
+        ended += info["completed"]
+    assert ended[0]["latency_s"] - ended[0]["wait_s"] == pytest.approx(0.5 + 0.1 * tokens.output_tokens[row, 2])
 
 
 def test_the_rate_is_that_of_the_best_arm() -> None:
