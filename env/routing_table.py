@@ -220,8 +220,21 @@ class RoutingTable:
         )
 
 
-def weight_that_decides(outcomes: Outcomes, name: str) -> float:
-    """The weight at which the price alone can decide: mean costs of the extreme arms one score point apart."""
+def weight_that_decides(outcomes: Outcomes, name: str = "outcomes") -> float:
+    """The cost weight at which the price alone can decide: mean costs of the extreme arms one score point apart.
+
+    Args:
+        outcomes: each ``(n, K)``.
+        name: what errors call them.
+
+    Raises:
+        BadInput: all recorded mean costs are the same, or none is recorded.
+
+    Example:
+        >>> outcomes = Outcomes.of(np.ones((2, 2)), np.array([[0.001, 0.005], [0.003, 0.005]]))
+        >>> round(weight_that_decides(outcomes))
+        333
+    """
     seen = np.isfinite(outcomes.cost_usd)
     counts = seen.sum(axis=0)
     sums = np.where(seen, outcomes.cost_usd, 0).sum(axis=0, dtype=np.float64)
