@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from env.contexts import Bools, Floats, Ints
 from env.errors import BadInput
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 class TableChecker:
@@ -84,16 +86,23 @@ class TableChecker:
         try:
             floats = raw.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            for row, value in enumerate(raw):
-                if not _is_number(value.as_py()):
-                    self.fail(row, column, f"{_shown(value)} is not a number")
-            raise
+            floats = np.array([self._number(row, column, value) for row, value in enumerate(raw)])
         numbers: NDArray[np.float64] = floats.astype(np.float64)
         wrong = np.isinf(numbers) | (numbers < low) | (numbers > high)
         if wrong.any():
             row = int(np.argmax(wrong))
             self.fail(row, column, f"{numbers[row]:g}; {rule}")
+        if (large := numbers > _LARGEST).any():
+            row = int(np.argmax(large))
+            self.fail(row, column, f"{numbers[row]:g}; traces keep numbers in 32 bits, up to {_LARGEST:g}")
         return numbers
+
+    def _number(self, row: int, column: str, value: pa.Scalar) -> float:
+        made = value.as_py()
+        try:
+            return float("nan" if made is None else made)
+        except (TypeError, ValueError):
+            self.fail(row, column, f"{_shown(value)} is not a number")
 
     def attempts(self) -> Ints:
         """The number of each row's attempt, 0 where the column is absent or null."""
@@ -186,11 +195,3 @@ def _first(flags: pa.ChunkedArray) -> int:
 def _shown(value: pa.Scalar) -> str:
     """A value as an error shows it: prompts can be long."""
     return reprlib.repr(value.as_py())
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        float("nan" if value is None else value)
-    except (TypeError, ValueError):
-        return False
-    return True

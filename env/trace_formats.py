@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -23,6 +24,8 @@ _REPEATED = ["query_id", "task", "prompt", "model"]
 # No row may be larger than this, so it is far more than the longest prompt.
 _BLOCK_BYTES = 64 << 20
 _LARGEST_BLOCK_BYTES = 2**31 - 1
+# Lines with fewer brackets than this cannot be nested deeply enough to hurt Arrow, which has no limit of its own.
+_HARMLESS_BRACKETS = 500
 _PICKLES = (".pkl", ".pickle", ".joblib")
 
 
@@ -73,6 +76,15 @@ def _read_csv(path: Path, *, threads: bool = True) -> pa.Table:
 
 
 def _read_jsonl(path: Path, *, block_bytes: int = _BLOCK_BYTES) -> pa.Table:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.count(b"[") + line.count(b"{") > _HARMLESS_BRACKETS:
+                try:
+                    json.loads(line)
+                except RecursionError as error:
+                    raise BadInput(f"{path}: row {number}: nested more deeply than any log") from error
+                except ValueError:
+                    continue  # Arrow says what is wrong with it
     return pyarrow.json.read_json(path, read_options=pyarrow.json.ReadOptions(block_size=block_bytes))
 
 

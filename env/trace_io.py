@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import reprlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from env.contexts import Floats, Ints, Objects
+from env.errors import BadInput
 from env.files import whole_file
 from env.trace import Trace
 from env.trace_checks import TableChecker
@@ -51,9 +53,11 @@ _NUMBERS_TOO = {
 # One value a query: where its rows differ, none of them is right. (Times differ from call to call.)
 _ONE_PER_QUERY = ("prompt", "task", "split", "prompt_hash", "dial", "cost_weight", "latency_weight")
 _ARMS_KEY = b"pointsman.arms"
+# What Arrow raises for values that make no column.
+_NO_COLUMN = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, UnicodeEncodeError)
 
 
-def load_trace(source: str | Path) -> Trace:
+def read_trace(source: str | Path) -> Trace:
     """Read and check a trace.
 
     Args:
@@ -67,7 +71,7 @@ def load_trace(source: str | Path) -> Trace:
         BadInput: the file, the row and the column that are wrong, and what would be right.
 
     Example:
-        >>> load_trace("no/such/file.parquet")
+        >>> read_trace("no/such/file.parquet")
         Traceback (most recent call last):
         ...
         env.errors.BadInput: no/such/file.parquet: no such file
@@ -88,14 +92,47 @@ def from_rows(rows: Iterable[Mapping[str, Any]], name: str = "trace") -> Trace:
         >>> from_rows([{"query_id": "q1", "prompt": "2 + 2?", "model": "smol", "score": 1.0}])
         Trace('trace': 1 queries x 1 arms, 0.0% not observed)
     """
-    return from_table(table_of(rows), name=name, where=name)
+    return from_table(table_of(rows, name), name=name, where=name)
 
 
-def table_of(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
-    """Long rows as a table that has all required columns."""
+def table_of(rows: Iterable[Mapping[str, Any]], where: str | Callable[[int, str, str], NoReturn] = "table") -> pa.Table:
+    """Long rows as a table that has all required columns.
+
+    Args:
+        rows: dictionaries.
+        where: names them in errors, or refuses a value itself: called with row (from 0), column and what is wrong.
+
+    Raises:
+        BadInput: values of several kinds in one column, or one that no column can hold.
+    """
     found = list(rows)
     names = [*REQUIRED, *sorted({key for row in found for key in row} - set(REQUIRED))]
-    return pa.table({name: pa.array([row.get(name) for row in found]) for name in names})
+    columns = {}
+    for name in names:
+        values = [row.get(name) for row in found]
+        try:
+            columns[name] = pa.array(values)
+        except _NO_COLUMN:
+            row, what = _odd_one(values)
+            if callable(where):
+                where(row, name, what)
+            raise BadInput(f"{where}: row {row + 1}: column {name}: {what}") from None
+    return pa.table(columns)
+
+
+def _odd_one(values: Sequence[Any]) -> tuple[int, str]:
+    """The first value that cannot be in one column with those before it, and why."""
+    first = next((value for value in values if value is not None), None)
+    for row, value in enumerate(values):
+        try:
+            pa.array([value])
+        except _NO_COLUMN as error:
+            return row, f"{reprlib.repr(value)!a} cannot be stored: {str(error).splitlines()[0]}"
+        try:
+            pa.array([first, value])
+        except _NO_COLUMN:
+            return row, f"{reprlib.repr(value)}, where others hold {reprlib.repr(first)}; a column has values of a kind"
+    return 0, "values of several kinds; a column has values of a kind"
 
 
 def from_table(table: pa.Table, name: str, where: str) -> Trace:
@@ -120,7 +157,7 @@ def from_table(table: pa.Table, name: str, where: str) -> Trace:
     keep = np.flatnonzero(attempts == 0)
     kept = pa.array(keep)
     query, ids, first = _codes(query_ids.take(kept))
-    arm, arms, _ = _codes(models.take(kept), before=_stored_arms(table))
+    arm, arms, _ = _codes(models.take(kept), before=_stored_arms(table, where))
     rows, shape = keep[first], (len(ids), len(arms))
 
     def dense(column: NDArray[np.float64]) -> Floats:
@@ -200,10 +237,19 @@ def _codes(column: pa.ChunkedArray, before: Sequence[str] = ()) -> tuple[Ints, O
     return code_of[raw], np.array(values, dtype=object), first[order].astype(np.int64)
 
 
-def _stored_arms(table: pa.Table) -> list[str]:
+def _stored_arms(table: pa.Table, where: str) -> list[str]:
     """The arms that a saved trace had, in their order: gaps must not reorder the columns of a trace."""
-    metadata = table.schema.metadata or {}
-    return [str(arm) for arm in json.loads(metadata.get(_ARMS_KEY, b"[]"))]
+    stored = (table.schema.metadata or {}).get(_ARMS_KEY, b"[]")
+    try:
+        arms = json.loads(stored)
+    except (ValueError, RecursionError):
+        arms = None
+    if not isinstance(arms, list) or not all(isinstance(arm, str) for arm in arms) or len({*arms}) < len(arms):
+        raise BadInput(
+            f"{where}: metadata `pointsman.arms` is {reprlib.repr(stored)}, and no list of different arms; "
+            "write the file without it"
+        )
+    return arms
 
 
 def _objects(column: pa.ChunkedArray) -> Objects:
@@ -247,7 +293,7 @@ def save_trace(trace: Trace, path: str | Path) -> Path:
         >>> import tempfile
         >>> trace = from_rows([{"query_id": "q1", "prompt": "2 + 2?", "model": "smol", "score": 1.0}])
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     load_trace(save_trace(trace, f"{folder}/mine.parquet"))
+        ...     read_trace(save_trace(trace, f"{folder}/mine.parquet"))
         Trace('mine': 1 queries x 1 arms, 0.0% not observed)
     """
     return write_table(to_table(trace), path)

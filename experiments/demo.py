@@ -22,8 +22,8 @@ from rich.text import Text
 
 from env.errors import MissingExtra
 from env.prompts import normalise
+from env.sources.named import load_trace
 from env.trace import Trace
-from env.trace_io import load_trace
 from experiments.compare import Report, compare
 from experiments.deploy import MODEL, promote
 from experiments.explain import explain

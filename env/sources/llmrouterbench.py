@@ -23,7 +23,7 @@ def to_long(raw: Raw) -> Long:
     """Long rows; the query is ``origin_query``, the same for every model, while ``prompt`` may be formatted for one."""
     rows = [_row(raw, row, record) for row, record in enumerate(raw.records)]
     notes = ("the data set's own `split` is part of query_id, and is not the trace's split",)
-    return Long(table_of(rows), notes if "split" in raw.columns else ())
+    return Long(table_of(rows, raw.fail), notes if "split" in raw.columns else ())
 
 
 def _row(raw: Raw, row: int, record: Record) -> dict[str, Any]:

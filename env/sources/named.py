@@ -12,8 +12,7 @@ from env.sources.public_sets import PublicSet, names, public_set
 from env.sources.recipes import make
 from env.trace import Trace
 from env.trace_formats import read_table
-from env.trace_io import from_table, write_table
-from env.trace_io import load_trace as read_trace
+from env.trace_io import from_table, read_trace, write_table
 
 DATA_FOLDER = "POINTSMAN_DATA"
 # Part of the cache's path: a set that is made in another way is made anew.

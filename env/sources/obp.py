@@ -8,45 +8,53 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from env.contexts import Floats
 from env.errors import BadInput
 from env.sources.base import ARMS_METADATA, SCORE_RULE, Long, Source
-from env.sources.raw import Raw
+from env.sources.raw import Raw, Record
 from env.trace import Trace
 
 _NEEDED = ("context", "action", "reward", "pscore")
 # What simulations add, and no log could hold.
 _TRUTHS = ("expected_reward", "pi_b")
 _POSITION = "position "
+_PSCORE_RULE = "the chosen action's probability is in (0, 1]"
 
 
 def to_long(raw: Raw) -> Long:
     """One row per round: the context becomes the features, ``pscore`` the propensity, ``position`` the task."""
     raw.need(*_NEEDED)
     feedback = raw.records[0]
-    arrays = {name: np.asarray(feedback[name]) for name in _NEEDED if feedback[name] is not None}
-    for name in _NEEDED:
-        if name not in arrays:
-            raise BadInput(f"{raw.where}: array {name}: Python objects, which are never loaded; save numbers")
+    placed = feedback.get("position") is not None
+    arrays = {name: _numbers(raw, name, feedback[name]) for name in (*_NEEDED, *(["position"] if placed else []))}
     context, action = arrays["context"], arrays["action"]
-    n = len(action)
-    if context.ndim != 2 or any(len(values) != n for values in arrays.values()):
+    n = action.size
+    wanted = {name: (n, *context.shape[1:]) if name == "context" else (n,) for name in arrays}
+    if context.ndim != 2 or any(arrays[name].shape != shape for name, shape in wanted.items()):
         shapes = ", ".join(f"{name} {values.shape}" for name, values in arrays.items())
         raise BadInput(f"{raw.where}: one row a round is expected in each array, and a context (n, d); got {shapes}")
-    n_actions = int(feedback.get("n_actions") or action.max() + 1)
-    rewards = Raw.of(pa.table({name: arrays[name].reshape(n) for name in ("action", "reward", "pscore")}), raw.where)
+    if n == 0:
+        raise BadInput(f"{raw.where}: array action: no rounds")
+    for name in ("action", "position") if placed else ("action",):
+        if (wrong := ~np.isfinite(arrays[name]) | (arrays[name] % 1 != 0)).any():
+            row = int(np.argmax(wrong))
+            raw.fail(row, name, f"{arrays[name][row]:g} is no whole number")
+    n_actions = _n_actions(raw, feedback, action)
+    rewards = Raw.of(pa.table({name: arrays[name] for name in ("action", "reward", "pscore")}), raw.where)
     rewards.numbers("action", 0, n_actions - 1, f"an action is one of 0 ... {n_actions - 1} (n_actions)")
     rewards.numbers("reward", 0, 1, SCORE_RULE)
-    rewards.numbers("pscore", float(np.nextafter(0, 1)), 1, "the chosen action's probability is in (0, 1]")
-    position = feedback.get("position")
+    chances = rewards.numbers("pscore", float(np.nextafter(0, 1)), 1, _PSCORE_RULE)
+    if np.isnan(chances).any():
+        raw.fail(int(np.argmax(np.isnan(chances))), "pscore", f"NaN; {_PSCORE_RULE}")
     table = pa.table(
         {
             "query_id": [f"round-{row}" for row in range(n)],
-            "task": [None] * n if position is None else [f"{_POSITION}{int(at)}" for at in np.asarray(position)],
+            "task": [f"{_POSITION}{int(at)}" for at in arrays["position"]] if placed else [None] * n,
             "prompt": pa.nulls(n, pa.string()),
-            "model": [str(at) for at in action],
-            "score": arrays["reward"].astype(np.float64),
+            "model": [str(int(at)) for at in action],
+            "score": arrays["reward"],
             **{name: pa.nulls(n) for name in ("input_tokens", "output_tokens", "cost_usd", "latency_s")},
-            "propensity": arrays["pscore"].astype(np.float64),
+            "propensity": arrays["pscore"],
             "features": pa.FixedSizeListArray.from_arrays(
                 pa.array(context.astype(np.float32).ravel()), context.shape[1]
             ),
@@ -59,6 +67,24 @@ def to_long(raw: Raw) -> Long:
     if left:
         notes.append(f"left out: {', '.join(left)} (truths of a simulation, which no log holds)")
     return Long(table.replace_schema_metadata({ARMS_METADATA: arms}), tuple(notes))
+
+
+def _numbers(raw: Raw, name: str, given: Any) -> Floats:
+    if given is None:
+        raise BadInput(f"{raw.where}: array {name}: Python objects, which are never loaded; save numbers")
+    try:
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise BadInput(f"{raw.where}: array {name}: not numbers ({error})") from error
+
+
+def _n_actions(raw: Raw, feedback: Record, action: Floats) -> int:
+    if feedback.get("n_actions") is None:
+        return int(action.max()) + 1
+    stated = _numbers(raw, "n_actions", feedback["n_actions"])
+    if stated.size != 1 or not 1 <= stated.item() <= 1e6 or stated.item() % 1:
+        raise BadInput(f"{raw.where}: array n_actions: {feedback['n_actions']} is no number of actions")
+    return int(stated.item())
 
 
 def to_bandit_feedback(trace: Trace) -> dict[str, Any]:

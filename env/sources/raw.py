@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import reprlib
+import zipfile
+import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +25,13 @@ from env.trace_formats import read_table
 
 # No row may be larger than this, so it is far more than the longest prompt.
 _BLOCK_BYTES = 64 << 20
+# What numpy and zipfile raise for files that are broken in one way or another.
+_BROKEN_ARRAYS = (
+    OSError, ValueError, TypeError, KeyError, EOFError, MemoryError, SyntaxError, NotImplementedError, RuntimeError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+# Half of a character outside the first 65,536, as JSON spells it; alone it is no text.
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 Record = Mapping[str, Any]
 
@@ -82,6 +93,8 @@ class Raw:
         for row, value in enumerate(self.table[column].to_pylist()):
             if isinstance(value, list | dict):
                 self.fail(row, column, f"a {type(value).__name__} is not text")
+            if isinstance(value, bytes):
+                self.fail(row, column, f"{reprlib.repr(value)} is not text in UTF-8")
             found.append(None if value is None else str(value))
         return found
 
@@ -121,8 +134,26 @@ class Raw:
     def _number(self, row: int, column: str, value: Any) -> float:
         try:
             return math.nan if value is None or value == "" else float(value)
+        except OverflowError:
+            self.fail(row, column, "a number beyond 1e308")
         except (TypeError, ValueError):
-            self.fail(row, column, f"{value!r} is not a number")
+            self.fail(row, column, f"{reprlib.repr(value)} is not a number")
+
+    def object(self, row: int, column: str, value: Any) -> Record:
+        """A nested object, empty where it is null.
+
+        Raises:
+            BadInput: it is something else.
+
+        Example:
+            >>> Raw.of([{"usage": None}]).object(0, "usage", None)
+            {}
+        """
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            self.fail(row, column, f"{reprlib.repr(value)} is not an object")
+        return value
 
     def fail(self, row: int, column: str, what: str) -> NoReturn:
         """Refuse the value at ``row`` (from 0; errors count from 1)."""
@@ -178,6 +209,9 @@ def read_raw(path: Path, texts: Collection[str] = ()) -> Raw:
     where, suffix = str(path), path.suffix.lower()
     if suffix not in (".json", ".jsonl", ".npz"):
         table = read_table(path)
+        for name in table.column_names:
+            if (count := table.column_names.count(name)) > 1:
+                raise BadInput(f"{path}: row 0 (header): column `{name}` is there {count} times; each has its own name")
         raw = Raw.of(_as_written(path, table, texts) if suffix == ".csv" else table, where)
     else:
         if not path.is_file():
@@ -195,14 +229,17 @@ def _as_written(path: Path, table: pa.Table, texts: Collection[str]) -> pa.Table
     columns = [name for name in table.column_names if name in texts]
     if not columns:
         return table
-    written = pyarrow.csv.read_csv(
-        path,
-        read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES),
-        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-        convert_options=pyarrow.csv.ConvertOptions(
-            include_columns=columns, column_types=dict.fromkeys(columns, pa.string())
-        ),
-    )
+    try:
+        written = pyarrow.csv.read_csv(
+            path,
+            read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES),
+            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+            convert_options=pyarrow.csv.ConvertOptions(
+                include_columns=columns, column_types=dict.fromkeys(columns, pa.string())
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise BadInput(f"{path}: not readable as csv: {str(error).splitlines()[0]}") from error
     for name in columns:
         # CSV cannot tell an empty text from none.
         text = pc.if_else(pc.equal(written[name], ""), pa.scalar(None, pa.string()), written[name])
@@ -215,21 +252,30 @@ def _json_lines(path: Path) -> list[Record]:
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise BadInput(f"{path}: row {number}: not JSON: {error}") from error
+        row = _decoded(line, f"{path}: row {number}: not JSON")
         if not isinstance(row, dict):
             raise BadInput(f"{path}: row {number}: a JSON object per line is expected, got {type(row).__name__}")
         rows.append(row)
     return rows
 
 
-def _json(path: Path) -> list[Record]:
+def _decoded(text: bytes, wrong: str) -> Any:
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(text)
+        if _SURROGATE.search(text):
+            json.dumps(content, ensure_ascii=False).encode()
+    except RecursionError as error:
+        raise BadInput(f"{wrong}: nested more deeply than any log") from error
+    except UnicodeEncodeError as error:
+        half = error.object[error.start].encode("unicode_escape").decode()
+        raise BadInput(f"{wrong}: half a character ({half}) is no text") from error
     except ValueError as error:
-        raise BadInput(f"{path}: not a readable JSON file: {error}") from error
+        raise BadInput(f"{wrong}: {error}") from error
+    return content
+
+
+def _json(path: Path) -> list[Record]:
+    content = _decoded(path.read_bytes(), f"{path}: not a readable JSON file")
     if isinstance(content, dict):
         inner = content.get("records")
         if not isinstance(inner, list):
@@ -248,17 +294,18 @@ def _json(path: Path) -> list[Record]:
 def _arrays(path: Path) -> Record:
     """The arrays of an NPZ file; those that hold Python objects are pickles inside, and stay unread (None)."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {name: _array(file, name) for name in file.files}
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: not a readable .npz file: {str(error).splitlines()[0]}") from error
+    except _BROKEN_ARRAYS as error:
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise BadInput(f"{path}: not a readable .npz file, as numpy.savez writes it: {told}") from error
 
 
 def _array(file: Any, name: str) -> Any:
     try:
         return file[name]
     except ValueError as error:
-        if "pickle" in str(error).lower():
+        if "object arrays cannot be loaded" in str(error).lower():
             return None
         raise
 

@@ -25,7 +25,7 @@ def to_long(raw: Raw) -> Long:
         notes.append(f"{unscored} of {len(rows)} answers were not evaluated: their score is null")
     if raised := sum(row.pop("below_zero") for row in rows):
         notes.append(f"{raised} METEOR scores below 0 count as 0")
-    return Long(table_of(rows), tuple(notes))
+    return Long(table_of(rows, raw.fail), tuple(notes))
 
 
 def _row(raw: Raw, row: int, record: Record) -> dict[str, Any]:
@@ -33,9 +33,9 @@ def _row(raw: Raw, row: int, record: Record) -> dict[str, Any]:
     if not ident:
         raw.fail(row, _IDS[0], "null")
     # A prediction holds the cached result of the model that was chosen.
-    result = record if "llm_selected" in record else record.get("generated_result") or {}
-    judged = result.get("evaluation_result") or {}
-    used = result.get("token_usage") or {}
+    result = record if "llm_selected" in record else raw.object(row, "generated_result", record.get("generated_result"))
+    judged = raw.object(row, "evaluation_result", result.get("evaluation_result"))
+    used = raw.object(row, "token_usage", result.get("token_usage"))
     score = judged.get("score") if judged.get("score") is not None else record.get("accuracy")
     failed = result.get("success") is False
     # METEOR is meant to be in [0, 1]; as RouterArena computes it, its penalty can exceed the match.

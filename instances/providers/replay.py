@@ -12,8 +12,8 @@ from typing import Any
 from env.contexts import Floats
 from env.errors import BadInput, nearest
 from env.prompts import prompt_hash
+from env.sources.named import load_trace
 from env.trace import Trace
-from env.trace_io import load_trace
 from instances.config import InstanceConfig
 from instances.providers.base import ChatRequest, Completion, Delta, Provider, ProviderError
 

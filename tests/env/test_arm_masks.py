@@ -19,7 +19,7 @@ from env.features import Hashing
 from env.reward_model import fill_gaps, folds
 from env.routing_env import RoutingEnv
 from env.trace import Trace
-from env.trace_io import from_rows, load_trace, save_trace
+from env.trace_io import from_rows, read_trace, save_trace
 from env.trace_table import trace_table
 
 HASHING = Hashing(16)
@@ -111,7 +111,7 @@ def test_what_an_arm_cannot_take_is_no_gap(small_trace: Trace) -> None:
 
 def test_the_model_type_is_a_column_of_the_file(small_trace: Trace, tmp_path: Any) -> None:
     path = save_trace(with_images(small_trace), tmp_path / "images.parquet")
-    assert np.array_equal(arm_masks(load_trace(path), ARMS), arm_masks(with_images(small_trace), ARMS))
+    assert np.array_equal(arm_masks(read_trace(path), ARMS), arm_masks(with_images(small_trace), ARMS))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from env.prompts import normalise
 from env.trace import Trace
-from env.trace_io import bundled_path, load_trace
+from env.trace_io import bundled_path, read_trace
 from experiments.distill import BUNDLED
 from experiments.tasks.__main__ import prompt_lines
 from experiments.tasks.check import score
@@ -20,7 +20,7 @@ from instances.providers.custom import CustomModel
 
 @pytest.fixture(scope="module")
 def trace() -> Trace:
-    return load_trace("bundled")
+    return read_trace("bundled")
 
 
 @pytest.fixture(scope="module")

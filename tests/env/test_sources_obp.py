@@ -12,7 +12,7 @@ from env.errors import BadInput
 from env.sources.importing import import_files
 from env.sources.obp import to_bandit_feedback
 from env.trace import Trace
-from env.trace_io import from_rows, load_trace, save_trace
+from env.trace_io import from_rows, read_trace, save_trace
 
 
 def feedback(**changes: Any) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def test_a_round_trip_keeps_every_array(tmp_path: Path) -> None:
 def test_an_action_that_was_never_chosen_is_an_arm_still_when_saved_and_loaded(tmp_path: Path) -> None:
     trace = import_files([saved(tmp_path / "log.npz")]).trace
     assert not trace.observed[:, 3].any()
-    assert load_trace(save_trace(trace, tmp_path / "log.parquet")).arms == trace.arms
+    assert read_trace(save_trace(trace, tmp_path / "log.parquet")).arms == trace.arms
 
 
 def test_positions_survive(tmp_path: Path) -> None:

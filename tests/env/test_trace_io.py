@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from env.errors import BadInput
 from env.trace import Trace
-from env.trace_io import REQUIRED, from_rows, likely_meant, load_trace, save_trace, to_table, write_table
+from env.trace_io import REQUIRED, from_rows, likely_meant, read_trace, save_trace, to_table, write_table
 
 ROW: dict[str, Any] = {
     "query_id": "q1",
@@ -100,24 +100,24 @@ def traces(draw: st.DrawFn) -> Trace:
 @settings(max_examples=60, deadline=None)
 def test_a_trace_comes_back_from_parquet_as_it_was(trace: Trace, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = save_trace(trace, tmp_path_factory.mktemp("round") / "trace.parquet")
-    same(replace(load_trace(path), name=trace.name), trace)
+    same(replace(read_trace(path), name=trace.name), trace)
 
 
 def test_gaps_do_not_reorder_the_arms(gappy_trace: Trace, tmp_path: Path) -> None:
     turned = gappy_trace.select_arms(["large", "tiny", "spam-filter", "small"])
-    assert load_trace(save_trace(turned, tmp_path / "turned.parquet")).arms == turned.arms
+    assert read_trace(save_trace(turned, tmp_path / "turned.parquet")).arms == turned.arms
     nothing = np.full_like(turned.score, np.nan)
     nothing[:, 2] = 0.5
     lone = replace(
         turned, **dict.fromkeys(("score", "cost_usd", "latency_s", "input_tokens", "output_tokens"), nothing)
     )
-    assert load_trace(save_trace(lone, tmp_path / "lone.parquet")).arms == turned.arms
+    assert read_trace(save_trace(lone, tmp_path / "lone.parquet")).arms == turned.arms
 
 
 def test_cells_without_a_score_keep_what_else_was_recorded(tmp_path: Path) -> None:
     nulls = dict.fromkeys(("score", "input_tokens", "output_tokens", "cost_usd", "latency_s"))
     trace = from_rows([{**ROW, **nulls, "latency_s": 3.0}, {**ROW, **nulls, "model": "b", "error": "timeout"}])
-    back = load_trace(save_trace(trace, tmp_path / "trace.parquet"))
+    back = read_trace(save_trace(trace, tmp_path / "trace.parquet"))
     assert back.latency_s[0, 0] == 3.0
     assert back.cell_columns["error"][0].tolist() == [None, "timeout"]
 
@@ -129,27 +129,27 @@ def test_csv_and_jsonl_hold_the_same_trace(kind: str, small_trace: Trace, tmp_pa
     frame.to_csv(path, index=False) if kind == "csv" else frame.to_json(
         path, orient="records", lines=True, double_precision=15
     )
-    same(load_trace(path), small_trace)
+    same(read_trace(path), small_trace)
 
 
 def test_text_stays_text(tmp_path: Path) -> None:
     lines = ["007,,12,a,0.5,1,1,0.1,1", '7,,"say\n""13""",a,,1,1,0.1,1']
-    trace = load_trace(csv(tmp_path, *lines))
+    trace = read_trace(csv(tmp_path, *lines))
     assert trace.query_ids.tolist() == ["007", "7"]
     assert trace.prompts.tolist() == ["12", 'say\n"13"']
     assert trace.tasks.tolist() == [None, None]
     assert np.isnan(trace.score[1, 0])
-    assert load_trace(jsonl(tmp_path, {"query_id": 7}, {"query_id": 8})).query_ids.tolist() == ["7", "8"]
+    assert read_trace(jsonl(tmp_path, {"query_id": 7}, {"query_id": 8})).query_ids.tolist() == ["7", "8"]
 
 
 def test_long_prompts_and_pandas_categories_are_read(tmp_path: Path) -> None:
     long = "x" * 3_000_000
-    assert load_trace(jsonl(tmp_path, {"prompt": long}, {"query_id": "q2", "prompt": long + "y"})).prompts[0] == long
+    assert read_trace(jsonl(tmp_path, {"prompt": long}, {"query_id": "q2", "prompt": long + "y"})).prompts[0] == long
     frame = pd.DataFrame([{**ROW, "model": "b"}, ROW, {**ROW, "query_id": "q2"}])
     for column in ("query_id", "model", "prompt", "task"):
         frame[column] = frame[column].astype("category")
     frame.to_parquet(tmp_path / "categories.parquet")
-    trace = load_trace(tmp_path / "categories.parquet")
+    trace = read_trace(tmp_path / "categories.parquet")
     assert trace.arms == ("b", "small")
     assert trace.observed.tolist() == [[True, True], [False, True]]
 
@@ -162,7 +162,7 @@ def test_only_first_attempts_enter_a_trace(tmp_path: Path) -> None:
         {"query_id": "q2", "attempt": 0},
         {"query_id": "q3", "attempt": 1},
     )
-    trace = load_trace(path)
+    trace = read_trace(path)
     assert trace.query_ids.tolist() == ["q1", "q2"]
     assert trace.arms == ("small",)
     assert trace.skipped_attempts == 2
@@ -190,7 +190,7 @@ def test_a_wrong_value_is_named_by_file_row_and_column(
 ) -> None:
     path = write(tmp_path, {}, {"query_id": "q2", **wrong})
     with pytest.raises(BadInput) as caught:
-        load_trace(path)
+        read_trace(path)
     assert str(caught.value).startswith(f"{path}: {message}")
     assert "\n" not in str(caught.value)
 
@@ -222,7 +222,7 @@ def test_wrong_optional_columns_are_named_too(wrong: dict[str, Any], message: st
         right["attempt"] = 0.0
     path = parquet(tmp_path, right, {**right, "query_id": "q2", **wrong})
     with pytest.raises(BadInput) as caught:
-        load_trace(path)
+        read_trace(path)
     assert str(caught.value).startswith(f"{path}: {message}")
 
 
@@ -246,22 +246,22 @@ def test_rows_of_a_query_that_contradict_each_other_are_refused(
     rows = [{column: one}, {column: one, "query_id": "q2"}, {column: other, "model": "b", "attempt": attempt}]
     path = parquet(tmp_path, *[{"attempt": 0, **row} for row in rows])
     with pytest.raises(BadInput) as caught:
-        load_trace(path)
+        read_trace(path)
     assert str(caught.value) == f"{path}: row 3: column {column}: differs from an earlier {column} of query_id q1"
     with pytest.raises(BadInput, match=r"row 1: column split: .* is not one text or number"):
-        load_trace(parquet(tmp_path, {"split": ["train"]}))
+        read_trace(parquet(tmp_path, {"split": ["train"]}))
     agreed = parquet(tmp_path, *[{"attempt": 0, **row, column: one} for row in rows])
-    assert load_trace(agreed).query_ids.tolist() == ["q1", "q2"]
+    assert read_trace(agreed).query_ids.tolist() == ["q1", "q2"]
 
 
 def test_numbers_written_as_text_become_numbers(tmp_path: Path) -> None:
-    trace = load_trace(parquet(tmp_path, {"propensity": "0.5", "dial": "0.25", "cost_usd": "0.1"}))
+    trace = read_trace(parquet(tmp_path, {"propensity": "0.5", "dial": "0.25", "cost_usd": "0.1"}))
     assert trace.cell_columns["propensity"].tolist() == [[0.5]]
     assert trace.query_columns["dial"].tolist() == [0.25]
 
 
 def test_columns_that_are_not_read_are_kept_on_record(tmp_path: Path) -> None:
-    trace = load_trace(parquet(tmp_path, {}, propensty=0.5, extra=1))
+    trace = read_trace(parquet(tmp_path, {}, propensty=0.5, extra=1))
     assert trace.unread == ("propensty", "extra")
     assert likely_meant(("propensty", "extra", "cost"), [*REQUIRED]) == {"propensty": "propensity"}, "cost_usd is there"
     absent = [name for name in REQUIRED if name not in ("cost_usd", "latency_s", "input_tokens", "score")]
@@ -275,17 +275,17 @@ def test_a_missing_column_with_a_near_name_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(
         BadInput, match=r"`cost_usd` is missing; is it `cost`\? `pointsman trace import FILE --map cost="
     ):
-        load_trace(tmp_path / "trace.parquet")
+        read_trace(tmp_path / "trace.parquet")
 
 
 def test_text_in_a_number_column_is_found_where_it_stands(tmp_path: Path) -> None:
     path = csv(tmp_path, "q1,,p,a,0.5,1,1,0.1,1", "q2,,p,a,0.7,1,1,0.1,1", "q3,,p,a,good,1,1,0.1,1")
     with pytest.raises(BadInput, match="row 3: column score: 'good' is not a number"):
-        load_trace(path)
+        read_trace(path)
     with pytest.raises(BadInput, match=r"row 1: column prompt: .* is not text; a chat becomes one by"):
-        load_trace(jsonl(tmp_path, {"prompt": [{"role": "user", "content": "hello " * 100}]}))
+        read_trace(jsonl(tmp_path, {"prompt": [{"role": "user", "content": "hello " * 100}]}))
     with pytest.raises(BadInput, match="row 1: column task: 3 is not text"):
-        load_trace(parquet(tmp_path, {"task": 3}))
+        read_trace(parquet(tmp_path, {"task": 3}))
 
 
 @pytest.mark.parametrize("column", REQUIRED)
@@ -293,12 +293,12 @@ def test_a_missing_column_is_named(column: str, tmp_path: Path) -> None:
     table = pa.Table.from_pylist([ROW]).drop_columns([column])
     pq.write_table(table, tmp_path / "trace.parquet")
     with pytest.raises(BadInput, match=rf"trace.parquet: row 0 \(header\): column `{column}` is missing"):
-        load_trace(tmp_path / "trace.parquet")
+        read_trace(tmp_path / "trace.parquet")
 
 
 def test_a_column_that_is_there_twice_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="column `score` is there 2 times"):
-        load_trace(csv(tmp_path, "q1,,p,a,0.5,1,1,0.1,1,0.6", extra=",score"))
+        read_trace(csv(tmp_path, "q1,,p,a,0.5,1,1,0.1,1,0.6", extra=",score"))
 
 
 def test_files_that_are_no_traces(tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ def test_files_that_are_no_traces(tmp_path: Path) -> None:
         if content is not None:
             path.write_bytes(content)
         with pytest.raises(BadInput, match=message) as caught:
-            load_trace(path)
+            read_trace(path)
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
 
@@ -352,13 +352,13 @@ def test_what_other_programs_keep_in_the_head_of_a_file_is_not_handed_on(tmp_pat
     foreign = table.replace_schema_metadata({**table.schema.metadata, "pandas": "{}", "api_key": "sk-1"})
     metadata = pq.read_schema(write_table(foreign, tmp_path / "mine.parquet")).metadata
     assert set(metadata) == {b"pointsman.arms"}
-    assert load_trace(tmp_path / "mine.parquet").arms == small_trace.arms
+    assert read_trace(tmp_path / "mine.parquet").arms == small_trace.arms
 
 
 def test_real_recorded_sets_load_with_their_gaps(data_file: Callable[[str], Path]) -> None:
-    trace = load_trace(data_file("bfcl.parquet"))
+    trace = read_trace(data_file("bfcl.parquet"))
     assert (len(trace), trace.n_arms) == (1700, 26)
     assert trace.has_latency
-    gappy = load_trace(data_file("mmlu_pro.parquet"))
+    gappy = read_trace(data_file("mmlu_pro.parquet"))
     assert int(gappy.observed.all(axis=1).sum()) == 10_326
     assert not gappy.has_latency

@@ -15,7 +15,7 @@ import typer
 from rich.table import Table
 
 from env.trace import Trace
-from env.trace_io import load_trace
+from env.trace_io import read_trace
 from experiments.cli import app, main
 from experiments.cli.output import Output
 from instances.api import CONFIG_VARIABLE, close_runtime, get_model
@@ -73,7 +73,7 @@ def test_import_renames_fills_and_checks(elsewhere: Path, capsys: pytest.Capture
     found = run_json(capsys, "trace", "import", "theirs.csv", *maps, "--out", "ours.parquet")
     assert found["left_out"] == ["extra"]
     assert found["null_columns"] == ["task", "input_tokens", "output_tokens", "cost_usd", "latency_s"]
-    assert len(load_trace("ours.parquet")) == 3
+    assert len(read_trace("ours.parquet")) == 3
     assert "did you mean `quality`" in complaint(
         capsys, "trace", "import", "theirs.csv", "--map", "qualty=score", "--out", "x.parquet"
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from env.trace import Trace
-from env.trace_io import load_trace, save_trace
+from env.trace_io import read_trace, save_trace
 from experiments.cli import main
 
 
@@ -54,7 +54,7 @@ def test_a_log_gets_grades_and_prices(folder: Path, capsys: pytest.CaptureFixtur
     given = ("trace", "import", "log.jsonl", "--scores", "grades.csv", "--prices", "list", "--out", "mine.parquet")
     found = as_json(capsys, *given)
     assert (found["format"], found["queries"], found["arms"]) == ("requests", 3, 2)
-    trace = load_trace("mine.parquet")
+    trace = read_trace("mine.parquet")
     assert trace.score[:, 0].tolist() == [0, 0.5, 1]
     assert trace.cost_usd[0].tolist() == pytest.approx([0.00021, 0.0028])
     assert "response" not in trace.cell_columns
@@ -62,7 +62,7 @@ def test_a_log_gets_grades_and_prices(folder: Path, capsys: pytest.CaptureFixtur
     assert (
         "mine.parquet: Trace('mine': 3 queries x 2 arms, 0.0% not observed), from requests" in capsys.readouterr().out
     )
-    assert load_trace("mine.parquet").cell_columns["response"][0, 0] == "It is odd."
+    assert read_trace("mine.parquet").cell_columns["response"][0, 0] == "It is odd."
 
 
 def test_own_prices_and_estimated_tokens(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,7 +72,7 @@ def test_own_prices_and_estimated_tokens(folder: Path, capsys: pytest.CaptureFix
     found = as_json(
         capsys, "trace", "import", "log.jsonl", "--estimate-tokens", "--prices", "own.json", "--out", "mine.parquet"
     )
-    trace = load_trace("mine.parquet")
+    trace = read_trace("mine.parquet")
     assert trace.input_tokens[0].tolist() == [4, 4]  # Is 0 odd ?
     assert trace.cost_usd[0, 1] == 4
     assert trace.cost_usd[0, 0] == pytest.approx((4 * 0.15 + 4 * 0.6) / 1e6)
@@ -85,7 +85,7 @@ def test_columns_are_mapped_by_one_option_or_many(folder: Path, capsys: pytest.C
     one = ("--map", "id=query_id,text=prompt", "--map", "llm=model,quality=score,shade=", "--score-range", "1", "5")
     found = as_json(capsys, "trace", "import", "theirs.csv", *one, "--out", "ours.parquet")
     assert found["left_out"] == ["shade"]
-    assert load_trace("ours.parquet").score[0].tolist() == [0.5, 1]
+    assert read_trace("ours.parquet").score[0].tolist() == [0.5, 1]
     for words, expected in (
         (("--map", "llm"), "--map llm: write it as OLD=NEW"),
         (("--map", "llm=model,text=model"), "--map text=model: a column has one name; `model` is there twice"),

@@ -9,7 +9,7 @@ import pytest
 from rich.console import RenderableType
 from rich.text import Text
 
-from env.trace_io import from_rows, load_trace, save_trace
+from env.trace_io import from_rows, read_trace, save_trace
 from experiments.demo import _new_prompts, run
 from experiments.deploy import status
 from experiments.tasks import evaluation_items
@@ -54,7 +54,7 @@ def test_the_demo_tells_the_whole_story(source: Path, tmp_path: Path, monkeypatc
     assert {file.name for file in (tmp_path / "demo").iterdir()} == files
     assert [each["stream"] for each in found["exchanges"]] == [False, True, False, True]
 
-    log = load_trace("demo/log.parquet")
+    log = read_trace("demo/log.parquet")
     assert len(log) == found["recorded_queries"] == 4
     recorded = [float(score) for score in log.score[log.observed]]
     assert sorted(recorded) == sorted(each["score"] for each in found["exchanges"])

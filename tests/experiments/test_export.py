@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from env.errors import BadInput
-from env.trace_io import load_trace
+from env.trace_io import read_trace
 from experiments.cli import main
 from experiments.export import export_log
 from instances.rows import Feedback
@@ -34,7 +34,7 @@ def fill(file: Path) -> str:
 
 def test_the_log_becomes_a_trace(tmp_path: Path) -> None:
     written = export_log(fill(tmp_path / "log.db"), tmp_path / "log.parquet")
-    trace = load_trace(tmp_path / "log.parquet")
+    trace = read_trace(tmp_path / "log.parquet")
     assert trace.hash == written.hash
     assert (trace.arms, trace.score.tolist(), trace.is_log) == (("small",), [[1.0]], True)
     assert trace.query_columns["dial"].tolist() == [0.5]

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from env.trace_io import load_trace
+from env.trace_io import read_trace
 from routers.policy import Policy
 from tests.conftest import needs
 
@@ -68,7 +68,7 @@ def test_an_interrupted_demo_leaves_whole_files_and_no_process(stage: str, then_
     if (folder / "policy").exists():
         Policy.load(folder / "policy")
     if (folder / "log.parquet").exists():
-        load_trace(folder / "log.parquet")
+        read_trace(folder / "log.parquet")
     for database in folder.glob("*.db"):
         with sqlite3.connect(database) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)

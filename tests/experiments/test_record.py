@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from env.errors import BadInput
-from env.trace_io import from_rows, load_trace, save_trace
+from env.trace_io import from_rows, read_trace, save_trace
 from experiments.record import Recording, read_prompts, record
 from instances.config import RuntimeConfig, parse_config
 
@@ -55,7 +55,7 @@ def run(folder: Path, **changes: object) -> Recording:
 def test_a_recording_is_a_trace_with_judged_answers(world: Path) -> None:
     done = run(world)
     assert (done.rows, done.failed, done.missing_shards) == (2 * COUNT, 2, 0)
-    trace = load_trace(done.out)
+    trace = read_trace(done.out)
     assert trace.arms == ("good", "bad")
     assert trace.score[:-1, 0].tolist() == [1.0] * (COUNT - 1)
     assert trace.score[:4, 1].tolist() == [1.0, 0.0, 1.0, 0.0]
@@ -78,7 +78,7 @@ def test_two_runs_share_the_work(world: Path) -> None:
     assert not first.out.exists()
     second = run(world, only=["good"])
     assert second.rows == COUNT
-    assert load_trace(second.out).arms == ("good", "bad")  # in the configuration's order
+    assert read_trace(second.out).arms == ("good", "bad")  # in the configuration's order
 
 
 def test_a_finished_recording_asks_nothing_again(world: Path) -> None:
@@ -113,7 +113,7 @@ def test_stopped_in_the_middle_it_goes_on_where_it_stopped(world: Path, end: sig
     )
     assert done.rows == 2 * (COUNT - len(finished))
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
-    assert len(load_trace(done.out)) == COUNT
+    assert len(read_trace(done.out)) == COUNT
 
 
 def test_shards_of_other_settings_are_not_mixed_in(world: Path) -> None:

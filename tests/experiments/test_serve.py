@@ -20,7 +20,7 @@ import pytest
 from env.errors import BadInput, PointsmanError
 from env.features import Featuriser
 from env.trace import Trace
-from env.trace_io import load_trace
+from env.trace_io import read_trace
 from experiments.export import export_log
 from experiments.serve import Server, choose_policy
 from experiments.train import train
@@ -83,7 +83,7 @@ def test_requests_are_answered_judged_and_recorded(
     out = tmp_path / "log.parquet"
     exported = export_log(server.runtime.config.store, out)
     assert len(exported) == 2
-    assert load_trace(out).hash == exported.hash
+    assert read_trace(out).hash == exported.hash
     judged = exported.score[exported.observed]
     assert judged.tolist() == [1.0]
     assert set(exported.prompts) == {prompt}

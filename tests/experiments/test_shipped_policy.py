@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from env.trace import Trace
-from env.trace_io import load_trace
+from env.trace_io import read_trace
 from experiments.train import Feedback, train
 from instances.config import load_config
 from instances.runtime import SHIPPED_POLICY
@@ -15,7 +15,7 @@ from routers.policy import Policy
 
 @pytest.fixture(scope="module")
 def trace() -> Trace:
-    return load_trace("bundled")
+    return read_trace("bundled")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from env.trace import Trace
-from env.trace_io import from_rows, load_trace
+from env.trace_io import from_rows, read_trace
 from experiments.cli import main
 from experiments.trace_report import caveats, table
 
@@ -70,7 +70,7 @@ def test_an_import_refuses_a_column_that_was_probably_meant(
 def test_an_import_leaves_out_what_it_was_told_to(theirs: Path) -> None:
     out = theirs.with_name("ours.parquet")
     assert main(["trace", "import", str(theirs), "--out", str(out), "--map", "latency_ms="]) == 0
-    assert not load_trace(out).has_latency
+    assert not read_trace(out).has_latency
 
 
 def test_gaps_are_counted() -> None:
