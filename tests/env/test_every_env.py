@@ -25,24 +25,27 @@ from tests.conftest import needs
 
 IDS = sorted(name for name in gym.registry if name.startswith("pointsman/"))
 N, K = 30, 3
+SETTINGS: dict[str, dict[str, Any]] = {
+    "pointsman/RoutingBudget-v0": {"window": 12},
+    "pointsman/RoutingTraffic-v0": {"window": 12, "rate": 1.5},
+}
 
 
-def table(score: np.ndarray | None = None) -> RoutingTable:
+def table(outcomes: Outcomes | None = None, cost_weight: float = 0.0) -> RoutingTable:
     """Thirty queries of two tasks, three arms with a price each, a gap in every tenth cell."""
     rng = np.random.default_rng(3)
     drawn = rng.random((N, K)) * 0.3 + [0.1, 0.4, 0.7]
     drawn[::10, 1] = np.nan
-    cost, latency = np.tile([0.001, 0.01, 0.1], (N, 1)), rng.random((N, K)) + 0.5
+    cost, latency = rng.uniform(0.5, 1.5, (N, K)) * [0.001, 0.01, 0.1], rng.random((N, K)) + 0.5
     tasks = np.array(["maths", "mail"] * (N // 2), dtype=object)
     contexts = Contexts.of(rng.uniform(-1, 1, (N, 4)), K, latency_weight=0.02, task=tasks)
-    outcomes = Outcomes.of(drawn if score is None else score, cost, latency)
-    return RoutingTable.of(contexts, outcomes, arms=("small", "middle", "large"))
+    recorded = Outcomes.of(drawn, cost, latency) if outcomes is None else outcomes
+    return RoutingTable.of(contexts, recorded, cost_weight=cost_weight, arms=("small", "middle", "large"))
 
 
 def make(name: str, scenario: Any, of: RoutingTable | None = None) -> gym.Env[Any, Any]:
     made = table() if of is None else of
-    window = {} if name == "pointsman/Routing-v0" else {"window": 12}
-    return gym.make(name, trace=made, scenario=scenario, disable_env_checker=True, **window)
+    return gym.make(name, trace=made, scenario=scenario, disable_env_checker=True, **SETTINGS.get(name, {}))
 
 
 def test_the_ids_are_those_of_the_docs() -> None:
@@ -92,8 +95,7 @@ def test_stable_baselines3s_checker_passes(name: str, scenario: str) -> None:
 @pytest.mark.parametrize("scenario", scenarios.names())
 @pytest.mark.parametrize("name", IDS)
 def test_the_vector_environment_is_what_single_ones_are(name: str, scenario: str) -> None:
-    window = {} if name == "pointsman/Routing-v0" else {"window": 12}
-    envs = gym.make_vec(name, num_envs=3, trace=table(), scenario=scenario, **window)
+    envs = gym.make_vec(name, num_envs=3, trace=table(), scenario=scenario, **SETTINGS.get(name, {}))
     check_vector_env(envs, steps=10)
 
 
@@ -101,18 +103,22 @@ def test_the_vector_environment_is_what_single_ones_are(name: str, scenario: str
 @given(seed=st.integers(0, 10_000), scenario=st.sampled_from(scenarios.names()))
 @settings(max_examples=40, deadline=None)
 def test_outcomes_of_arms_not_chosen_cannot_be_told(name: str, seed: int, scenario: str) -> None:
-    """Two worlds that differ in nothing but the scores of arms not chosen look the same, to the last bit.
+    """Two worlds that differ in nothing but what arms not chosen would bring look the same, to the last bit.
 
-    What is public stays as it is: the mean score, which stands in for what is not judged, and each arm's own.
+    What is public stays as it is: each arm's mean score, cost and latency, and the mean score of all, which stands in
+    for what is not judged.
     """
     rng = np.random.default_rng(seed)
     arm_of = rng.integers(K, size=N)
-    one = table()
-    other_score = np.array(one.score)
-    for arm in range(K):
-        free = np.flatnonzero((arm_of != arm) & np.isfinite(other_score[:, arm]))
-        other_score[free, arm] = other_score[rng.permutation(free), arm]
-    other = table(other_score)
+    # Under a budget money has no other price.
+    weight = 0.0 if "Budget" in name else 2.0
+    one = table(cost_weight=weight)
+    columns = [np.array(column) for column in (one.score, one.cost_usd, one.latency_s)]
+    for column in columns:
+        for arm in range(K):
+            free = np.flatnonzero((arm_of != arm) & np.isfinite(column[:, arm]))
+            column[free, arm] = column[rng.permutation(free), arm]
+    other = table(Outcomes.of(*columns), cost_weight=weight)
     other.__dict__["mean_score"] = one.mean_score  # the same but for the order of its sum
     told: list[list[str]] = []
     for world in (one, other):
