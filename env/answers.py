@@ -91,7 +91,11 @@ class Answers:
         Raises:
             BadInput: no such arm.
         """
-        arm = operator.index(action)
+        try:
+            arm = operator.index(action)
+        except TypeError:
+            last = self.table.n_arms - 1
+            raise BadInput(f"an action is an arm, a whole number of 0 to {last}, got {action!r}") from None
         if not 0 <= arm < self.table.n_arms:
             raise BadInput(f"arm {arm} does not exist; the arms are 0 to {self.table.n_arms - 1}")
         return arm

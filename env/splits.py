@@ -59,9 +59,10 @@ def split(trace: Trace, seed: int = 0, fractions: Fractions = (0.6, 0.2, 0.2), b
     """
     if by not in _WAYS:
         raise BadInput(f"a split is by prompt, task or time, not by {by!r}{nearest(str(by), get_args(SplitBy))}")
-    if len(fractions) != len(PARTS) or not all(share >= 0 for share in fractions) or not sum(fractions[:2]) > 0:
-        raise BadInput(f"fractions are three shares, for training, validation and test, got {fractions}")
-    parts = _in_one_part(_WAYS[by](trace, seed, fractions), trace.groups)
+    if len(fractions) != len(PARTS) or not all(0 < share < math.inf for share in fractions):
+        raise BadInput(f"fractions are three shares above 0, for training, validation and test, got {fractions}")
+    train, validation, test = (share / sum(fractions) for share in fractions)
+    parts = _in_one_part(_WAYS[by](trace, seed, (train, validation, test)), trace.groups)
     made = Split(*(np.flatnonzero(parts == part).astype(np.int64) for part in range(len(PARTS))))
     for name, index in (("training", made.train), ("validation", made.validation), ("test", made.test)):
         if not len(index):
@@ -170,9 +171,8 @@ def _by_task(trace: Trace, seed: int, fractions: Fractions) -> Ints:
             f"trace {trace.name}: a split by task holds whole tasks out for validation and for test, and needs "
             f"{_FEWEST_TASKS} or more; it has {len(tasks)}; split by prompt"
         )
-    shares = np.array(fractions) / sum(fractions)
-    test = int(np.clip(round(shares[2] * len(tasks)), 1, len(tasks) - 2))
-    validation = int(np.clip(round(shares[1] * len(tasks)), 1, len(tasks) - test - 1))
+    test = int(np.clip(round(fractions[2] * len(tasks)), 1, len(tasks) - 2))
+    validation = int(np.clip(round(fractions[1] * len(tasks)), 1, len(tasks) - test - 1))
     order = np.random.default_rng(seed).permutation(len(tasks))
     part_of = np.zeros(len(tasks), dtype=np.int64)
     part_of[order[:test]], part_of[order[test : test + validation]] = 2, 1

@@ -34,7 +34,7 @@ _OF_BANDITS = ("trace", "view", "order", "scenario", "render_mode")
 # A featuriser may overstep 1 by a rounding error; more than this is another scale.
 _ROUNDING = 1e-5
 # Tables are the same for every environment over the same trace; sixteen of them in a DummyVecEnv read it once.
-_KEPT = 4
+KEPT_TABLES = 4
 
 
 class TableSettings(TypedDict, total=False):
@@ -98,14 +98,14 @@ def trace_table(
         raise BadInput(f"latency_weight is finite and 0 or more, in score points per second, got {latency_weight}")
     recorded = trace_of(trace)
     made_by = _made(json.dumps(dict(featuriser))) if isinstance(featuriser, Mapping) else featuriser
-    rows, training, features = _part(_Same(recorded), part, split_seed, split_by, made_by)
+    rows, training, features = _part(SameTrace(recorded), part, split_seed, split_by, made_by)
     here = recorded.take(rows)
     if cost_weight == "observe" and max_cost_weight is None:
         max_cost_weight = weight_that_decides(recorded.take(training).outcomes, recorded.name)
     may = arm_masks(recorded, arms)[rows]
     outcomes, modelled = here.outcomes, None
     if unobserved == "model":
-        outcomes, modelled = _filled(_Same(recorded), part, split_seed, split_by, made_by)
+        outcomes, modelled = _filled(SameTrace(recorded), part, split_seed, split_by, made_by)
     name = f"trace {recorded.name}, {part} part"
     if unobserved != "error":
         _check_propensities(here, may & np.isnan(outcomes.score), name)
@@ -177,7 +177,7 @@ def trace_of(given: str | Path | Trace) -> Trace:
 
 
 @dataclass(frozen=True, eq=False)
-class _Same:
+class SameTrace:
     """A trace as a cache key: the same object, not an equal one."""
 
     trace: Trace
@@ -186,7 +186,7 @@ class _Same:
         return id(self.trace)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.trace is self.trace
+        return isinstance(other, SameTrace) and other.trace is self.trace
 
 
 def _stamp(source: str | Path) -> tuple[str, int]:
@@ -195,19 +195,19 @@ def _stamp(source: str | Path) -> tuple[str, int]:
     return str(source), path.stat().st_mtime_ns if path.is_file() else 0
 
 
-@functools.lru_cache(maxsize=_KEPT)
+@functools.lru_cache(maxsize=KEPT_TABLES)
 def _load(source: str, changed_ns: int) -> Trace:
     return load_trace(source)
 
 
-@functools.lru_cache(maxsize=_KEPT)
+@functools.lru_cache(maxsize=KEPT_TABLES)
 def _made(config: str) -> Featuriser:
     return from_config(json.loads(config))
 
 
-@functools.lru_cache(maxsize=_KEPT)
+@functools.lru_cache(maxsize=KEPT_TABLES)
 def _part(
-    same: _Same, part: Part, split_seed: int, split_by: SplitBy, featuriser: Featuriser | None
+    same: SameTrace, part: Part, split_seed: int, split_by: SplitBy, featuriser: Featuriser | None
 ) -> tuple[Ints, Ints, Floats]:
     """Rows of a part, rows of the training part (all for ``"all"``), and the features of the part."""
     trace = same.trace
@@ -236,9 +236,9 @@ def _part(
     return rows, training, np.clip(features, -1, 1)
 
 
-@functools.lru_cache(maxsize=_KEPT)
+@functools.lru_cache(maxsize=KEPT_TABLES)
 def _filled(
-    same: _Same, part: Part, split_seed: int, split_by: SplitBy, featuriser: Featuriser | None
+    same: SameTrace, part: Part, split_seed: int, split_by: SplitBy, featuriser: Featuriser | None
 ) -> tuple[Outcomes, Bools]:
     """Outcomes of a part with its gaps modelled, and where they were."""
     rows, _, features = _part(same, part, split_seed, split_by, featuriser)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from env.answers import closed
 from env.arrivals import ArrivalsLike, ArrivalStream
-from env.contexts import Floats
+from env.contexts import Floats, mean_observed
 from env.errors import BadInput
 from env.pending import Judgement
 from env.routing_table import RoutingTable
@@ -24,7 +25,7 @@ from env.stream import Batch, Order
 from env.stream_env import Action, StreamEnv, check_window
 from env.sync_vector_env import SharedTableVectorEnv
 from env.trace import Trace
-from env.trace_table import TableSettings, arguments_of, table_of, trace_of
+from env.trace_table import KEPT_TABLES, SameTrace, TableSettings, arguments_of, table_of, trace_of
 from env.traffic import Completion, Fleet, PerArm, ServiceTime, concurrencies, per_arm
 
 DEFAULT_LATENCY_WEIGHT = 0.02
@@ -362,7 +363,7 @@ def traffic_table(
     recorded = trace_of(trace)
     if service_time is not None:
         times = service_time if isinstance(service_time, ServiceTime) else _service_time(service_time)
-        recorded = times.fill(recorded)
+        recorded = _timed(SameTrace(recorded), _hashable(times.ttft_s), _hashable(times.s_per_output_token))
     if not np.isfinite(recorded.latency_s).any():
         mend = (
             f"give service_time={_SERVICE_TIME}, which makes one of the tokens of each answer"
@@ -387,14 +388,25 @@ def rate_of(
     """
     if not 0 < utilisation < np.inf:
         raise BadInput(f"utilisation is above 0 (1 is all that the best arm can do), got {utilisation}")
-    best = int(np.nanargmax(np.nanmean(table.score, axis=0)))
-    mean_s = float(np.nanmean(table.latency_s[:, best], dtype=np.float64))
+    best = int(np.nanargmax(mean_observed(table.score)))
+    mean_s = float(mean_observed(table.latency_s[:, best]))
     if not mean_s > 0:
         raise BadInput(f"{table.name}: the best arm `{table.arms[best]}` takes no time, so nothing queues; give `rate`")
     capacity = concurrencies(concurrency, table.n_arms)[best] / mean_s
     if requests_per_s is not None:
         capacity = min(capacity, per_arm(requests_per_s, table.n_arms, "requests_per_s")[best])
     return utilisation * capacity
+
+
+@functools.lru_cache(maxsize=KEPT_TABLES)
+def _timed(same: SameTrace, ttft_s: float | tuple[float, ...], s_per_output_token: float | tuple[float, ...]) -> Trace:
+    """One trace for equal times, so that what is made of it is made once for sixteen environments."""
+    return ServiceTime(ttft_s, s_per_output_token).fill(same.trace)
+
+
+def _hashable(given: PerArm) -> float | tuple[float, ...]:
+    values = np.asarray(given, dtype=np.float64)
+    return tuple(values.ravel().tolist()) if values.ndim else float(values)
 
 
 def _service_time(given: Mapping[str, PerArm]) -> ServiceTime:

@@ -147,7 +147,7 @@ def test_a_given_split_is_of_prompts_alone() -> None:
         ({"timestamp": ["2026-01-01"] * 9 + ["7"]}, {"by": "time"}, "query q9 has timestamp '7', and query q0 '2026-"),
         ({"timestamp": [5] * 10}, {"by": "time"}, "no validation prompts after the split by time; it needs more prom"),
         ({"split": ["train"] * 10}, {}, "no test prompts after the split by prompt; mark some in the column `split`"),
-        ({}, {"fractions": (0.5, -0.1, 0.6)}, "fractions are three shares, for training, validation and test, got"),
+        ({}, {"fractions": (0.5, -0.1, 0.6)}, "fractions are three shares above 0, for training, validation and test"),
     ],
 )
 def test_a_split_that_cannot_be_made_says_what_would_help(
@@ -200,3 +200,16 @@ def test_every_environment_refuses_a_trace_it_cannot_use_in_one_line(
                 gym.make(env_id, **asked_for)
         assert expected in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("by", ["prompt", "task", "time"])
+def test_shares_may_add_up_to_anything(by: Any) -> None:
+    n = 100
+    trace = asked([f"p {row}" for row in range(n)], task=[f"t{row % 10}" for row in range(n)], timestamp=list(range(n)))
+    expected = parts(trace.split(3, (0.6, 0.2, 0.2), by))
+    assert [len(rows) for rows in expected] == [60, 20, 20]
+    for shares in ((6, 2, 2), (60.0, 20.0, 20.0), (0.3, 0.1, 0.1)):
+        assert all(np.array_equal(*pair) for pair in zip(parts(trace.split(3, shares, by)), expected, strict=True))
+    for wrong in ((1, 0, 0), (0.6, 0.6, -0.2), (0.5, 0.5, float("nan")), (1, 1, float("inf")), (0.8, 0.2)):
+        with pytest.raises(BadInput, match="fractions are three shares above 0"):
+            trace.split(3, wrong, by)

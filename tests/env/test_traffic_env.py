@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,11 @@ from env.arrivals import Arrivals
 from env.checkers import check_trace_env, check_vector_env
 from env.contexts import Contexts, Outcomes
 from env.errors import BadInput
+from env.features import Hashing
 from env.routing_env import RoutingEnv
 from env.routing_table import RoutingTable
 from env.trace import Trace
+from env.traffic import ServiceTime
 from env.traffic_env import RoutingTrafficEnv, rate_of
 from tests.conftest import make_trace, needs
 
@@ -366,6 +369,46 @@ def test_tokens_stand_in_for_latencies(small_trace: Trace) -> None:
         _, _, over, _, info = env.step(2)
         ended += info["completed"]
     assert ended[0]["latency_s"] - ended[0]["wait_s"] == pytest.approx(0.5 + 0.1 * tokens.output_tokens[row, 2])
+
+
+class _Counted(Hashing):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def transform(self, prompts: Any) -> Any:
+        self.asked += 1
+        return super().transform(prompts)
+
+
+def test_environments_with_equal_service_times_are_featurised_once(trace_file: Path) -> None:
+    featuriser = _Counted(8)
+    shared: dict[str, Any] = {"trace": str(trace_file), "window": 5, "featuriser": featuriser}
+    for times in ({"ttft_s": 0.5, "s_per_output_token": [0.1] * 4}, ServiceTime(0.5, np.full(4, 0.1))):
+        for _ in range(3):
+            RoutingTrafficEnv(service_time=times, **shared)
+        gym.make_vec(ID, num_envs=2, service_time=times, **shared)
+    assert featuriser.asked == 1
+    RoutingTrafficEnv(service_time={"ttft_s": 0.25, "s_per_output_token": 0.1}, **shared)
+    assert featuriser.asked == 2
+
+
+@pytest.mark.parametrize("action", [1.0, None, "1", np.array([1])])
+def test_an_action_that_is_no_whole_number_is_refused_in_one_line(action: Any) -> None:
+    for env in (RoutingTrafficEnv(table(), window=3), RoutingEnv(table())):
+        env.reset(seed=0)
+        with pytest.raises(BadInput, match="an action is an arm, a whole number of 0 to 2, got"):
+            env.step(action)
+        env.step(np.array(1))  # type: ignore[arg-type]  # as some libraries give it
+
+
+def test_an_arm_that_no_query_may_choose_needs_no_warning() -> None:
+    mask = np.array([True, True, False])
+    scores = Outcomes.of(np.full((N, K), 0.5), latency_s=np.ones((N, K)))
+    made = RoutingTable.of(Contexts.of(np.zeros((N, 1)), K, mask=mask), scores)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert RoutingTrafficEnv(made, utilisation=0.5).rate == pytest.approx(0.5)
 
 
 def test_the_rate_is_that_of_the_best_arm() -> None:
