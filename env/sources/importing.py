@@ -90,12 +90,12 @@ def import_files(
     if source.joins:
         raws = [together(raws)]
     longs = [source.to_long(raw) for raw in raws]
-    tables = [long.table for long in longs]
+    tables = long.identified([part.table for part in longs])
     if len(raws) > 1:
         for raw, table in zip(raws, tables, strict=True):
             from_table(_plain(table), name="part", where=raw.where)  # says in which file something is wrong
     table, where = _joined(tables), raws[0].where if len(raws) == 1 else f"{len(raws)} files"
-    notes = [note for long in longs for note in long.notes]
+    notes = [note for part in longs for note in part.notes]
     if source is long.SOURCE and scores is None and any("score" in part.absent for part in longs):
         raise BadInput(
             f"{where}: row 0 (header): column `score` is missing; --map OLD=score renames one, --scores FILE takes "

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
 import pyarrow as pa
 
 from env.errors import BadInput
@@ -28,9 +33,10 @@ def to_long(raw: Raw) -> Long:
     table, notes = raw.table, []
     if "query_id" not in raw.columns:
         _need(raw, "prompt")
-        prompts = table["prompt"].cast(pa.string()).combine_chunks().dictionary_encode()
-        table = table.append_column("query_id", pa.array([f"q{code}" for code in prompts.indices.to_pylist()]))
-        notes.append("no column query_id: rows with the same prompt are one query")
+        for row, prompt in enumerate(raw.texts("prompt")):
+            if prompt is None:
+                raw.fail(row, "prompt", "null, and there is no column query_id that tells its query")
+        notes.append("no column query_id: rows with the same prompt are one query, a second row of a model another one")
     if "prompt" not in raw.columns:
         if "features" not in raw.columns:
             _need(raw, "prompt")
@@ -47,6 +53,32 @@ def to_long(raw: Raw) -> Long:
     for name in absent:
         table = table.append_column(name, pa.nulls(table.num_rows))
     return Long(table.drop_columns(unread), tuple(notes), absent, tuple(unread))
+
+
+def identified(tables: Sequence[pa.Table]) -> list[pa.Table]:
+    """The tables of several files, where ids of queries that are missing are made of the prompts.
+
+    A prompt has the same id in every file. A model's second row for it is a query of its own, as when a question comes
+    back in the next month.
+
+    Example:
+        >>> january, february = (pa.table({"prompt": ["2 + 2?"], "model": ["smol"]}) for _ in range(2))
+        >>> [table["query_id"][0].as_py() for table in identified([january, february])]
+        ['q-70b499c547e0a11f', 'q-70b499c547e0a11f#2']
+    """
+    seen: Counter[tuple[Any, ...]] = Counter()
+    found = []
+    for table in tables:
+        if "query_id" not in table.column_names:
+            attempts = table["attempt"].to_pylist() if "attempt" in table.column_names else [None] * table.num_rows
+            ids = []
+            for row in zip(table["prompt"].to_pylist(), table["model"].to_pylist(), attempts, strict=True):
+                seen[row] += 1
+                ident = f"q-{hashlib.sha256(str(row[0]).encode()).hexdigest()[:16]}"
+                ids.append(ident if seen[row] == 1 else f"{ident}#{seen[row]}")
+            table = table.append_column("query_id", pa.array(ids, pa.string()))
+        found.append(table)
+    return found
 
 
 def _need(raw: Raw, column: str) -> None:

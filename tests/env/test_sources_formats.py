@@ -402,7 +402,7 @@ def test_the_generic_source_renames_scales_and_says_what_is_missing(tmp_path: Pa
     found = import_files([path], columns=columns, score_range=(1, 5))
     np.testing.assert_allclose(found.trace.score[:, 0], [0, 0.25, 0.5, 0.75, 1])
     assert found.left_out == ("shade",)
-    assert "no column query_id: rows with the same prompt are one query" in found.notes
+    assert any(note.startswith("no column query_id: rows with the same prompt are one query") for note in found.notes)
     with pytest.raises(BadInput, match=r"mine\.csv: row 3: column score: 2; a score is in"):
         import_files([path], columns=columns)
     with pytest.raises(BadInput, match=r"row 9: column score: 5; --score-range says that scores are from 1 to 4"):
@@ -431,6 +431,24 @@ def test_several_generic_files_are_one_trace_and_errors_name_the_file(tmp_path: 
     write_jsonl(second, [{"query_id": "2", "prompt": "p", "model": "n", "score": 0, "cost_usd": -1}])
     with pytest.raises(BadInput, match=r"b\.jsonl: row 1: column cost_usd: -1"):
         import_files([first, second])
+
+
+def test_a_prompt_that_comes_back_is_a_query_of_its_own(tmp_path: Path) -> None:
+    january = [{"prompt": text, "model": model, "score": 1} for text in ("p", "q", "p") for model in "ab"]
+    february = [{"prompt": "p", "model": "a", "score": 0}, {"prompt": "r", "model": "b", "score": 0}]
+    files = [write_csv(tmp_path / "jan.csv", january), write_csv(tmp_path / "feb.csv", february)]
+    trace = import_files(files).trace
+    assert trace.prompts.tolist() == ["p", "q", "p", "p", "r"]
+    np.testing.assert_array_equal(trace.score, [[1, 1], [1, 1], [1, 1], [0, np.nan], [np.nan, 0]])
+    first = trace.query_ids[0]
+    assert trace.query_ids[[2, 3]].tolist() == [f"{first}#2", f"{first}#3"]
+    assert import_files(files[1:]).trace.query_ids[0] == first, "ids do not hang on which files are read"
+    write_csv(files[1], [{"prompt": "p", "model": "a", "score": 0, "attempt": attempt} for attempt in (0, 1)])
+    again = import_files(files[1:]).trace
+    assert (len(again), again.skipped_attempts) == (1, 1), "a retry is the same query"
+    write_csv(files[1], [{"prompt": "", "model": "a", "score": 0}])
+    with pytest.raises(BadInput, match=r"feb\.csv: row 1: column prompt: null, and there is no column query_id"):
+        import_files(files)
 
 
 @pytest.mark.parametrize(
