@@ -206,7 +206,7 @@ class Trace:
 
         Args:
             seed: salts the split.
-            fractions: for training, validation and test.
+            fractions: shares above 0 for training, validation and test, whatever they add up to.
             by: ``"prompt"``, ``"task"`` or ``"time"``.
 
         Raises:
