@@ -10,10 +10,11 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from env.errors import BadInput
 from env.files import whole_file
-from env.sources.public_sets import PublicSet
+from env.sources.public_sets import PublicSet, SetFile
 
 _TIMEOUT_S = 30.0
 _CHUNK_BYTES = 1 << 16
@@ -31,13 +32,16 @@ def download(found: PublicSet, folder: Path, put_it: str) -> list[Path]:
         BadInput: offline, no such file any more, broken off, or not the file that was pinned.
     """
     paths = [folder / file.path for file in found.files]
+    for file, path in zip(found.files, paths, strict=True):
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise BadInput(f"{found.name}: the file {file.path} would lie outside {folder}: refused; {put_it}")
     with _bar(f"downloading {found.name}", found.size) as advance:
         for file, path in zip(found.files, paths, strict=True):
-            fetch(found.url(file), path, file.sha256, put_it, advance)
+            fetch(found.url(file), path, file, put_it, advance)
     return paths
 
 
-def fetch(url: str, target: Path, sha256: str, put_it: str, advance: Callable[[int], None]) -> None:
+def fetch(url: str, target: Path, wanted: SetFile, put_it: str, advance: Callable[[int], None]) -> None:
     """Download one file; what is incomplete or has another checksum is deleted.
 
     Raises:
@@ -45,29 +49,61 @@ def fetch(url: str, target: Path, sha256: str, put_it: str, advance: Callable[[i
     """
     digest, got = hashlib.sha256(), 0
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer, whole_file(target) as scratch:
-            stated = answer.headers.get("Content-Length")
+        with _open(url) as answer, whole_file(target) as scratch:
             with scratch.open("wb") as file:
-                while chunk := answer.read(_CHUNK_BYTES):
+                # One byte more than there should be is read, and no more of what a server goes on to send.
+                while chunk := _read(answer, min(_CHUNK_BYTES, wanted.size + 1 - got)):
                     file.write(chunk)
                     digest.update(chunk)
                     got += len(chunk)
                     advance(len(chunk))
-            if stated is not None and got != int(stated):
-                raise BadInput(f"{url}: broken off after {got} of {stated} bytes; try again, or {put_it}")
-            if digest.hexdigest() != sha256:
-                raise BadInput(
-                    f"{url}: the checksum is {digest.hexdigest()[:12]}..., not {sha256[:12]}...: refused and deleted; "
-                    f"its home may have changed: {put_it}"
+            if got < wanted.size:
+                raise BadInput(f"{url}: broken off after {got} of {wanted.size} bytes; try again, or {put_it}")
+            if got > wanted.size or digest.hexdigest() != wanted.sha256:
+                what = (
+                    f"more than its {wanted.size} bytes"
+                    if got > wanted.size
+                    else f"the checksum is {digest.hexdigest()[:12]}..., not {wanted.sha256[:12]}..."
                 )
+                raise BadInput(f"{url}: {what}: refused and deleted; its home may have changed: {put_it}")
     except urllib.error.HTTPError as error:
         error.close()
-        raise BadInput(f"{url}: {error.code} {error.reason}: not there any more; {put_it}") from error
+        reason = " ".join(str(error.reason).split())  # that of a redirect is of several lines
+        raise BadInput(f"{url}: {error.code} {reason}: {_meaning(error.code)}; {put_it}") from error
     except urllib.error.URLError as error:
         raise BadInput(f"{url}: cannot be reached ({error.reason}): offline? {put_it}") from error
-    except (http.client.HTTPException, ConnectionError, TimeoutError) as error:
-        told = f"{type(error).__name__} after {got} bytes"
+    except _BrokenOff as error:
+        told = f"{type(error.__cause__).__name__} after {got} bytes"
         raise BadInput(f"{url}: broken off ({told}); try again, or {put_it}") from error
+
+
+class _BrokenOff(Exception):
+    """The network's failure: an ``OSError`` of writing to the disk is another matter."""
+
+
+def _open(url: str) -> Any:
+    try:
+        return urllib.request.urlopen(url, timeout=_TIMEOUT_S)
+    except urllib.error.URLError:
+        raise
+    except (http.client.HTTPException, OSError) as error:
+        raise _BrokenOff from error
+
+
+def _read(answer: Any, count: int) -> bytes:
+    try:
+        found: bytes = answer.read(count)
+        return found
+    except (http.client.HTTPException, OSError) as error:  # errors of TLS are OSErrors too
+        raise _BrokenOff from error
+
+
+def _meaning(code: int) -> str:
+    if code in (404, 410):
+        return "not there any more"
+    if 300 <= code < 400:
+        return "it sends us on without an end, or nowhere"
+    return "its server fails, try again later" if code >= 500 else "its server refuses"
 
 
 @contextmanager

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import http.client
 import io
 import json
 import re
 import socket
+import ssl
 import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -42,16 +45,24 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def home() -> Iterator[tuple[str, dict[str, bytes]]]:
-    """A real server, and the files it has; what it has under ``cut/`` breaks off half way."""
+    """A real server, and the files it has; folders say how it fails: ``cut/`` breaks off half way."""
     files: dict[str, bytes] = {}
 
     class Home(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path = unquote(self.path).lstrip("/")
             body = files.get(path)
-            self.send_response(404 if body is None else 200)
-            self.send_header("Content-Length", str(len(body or b"")))
+            failing = path.split("/")[0]
+            self.send_response({"loop": 302, "shy": 403}.get(failing, 404 if body is None else 200))
+            if failing == "loop":
+                self.send_header("Location", self.path)
+            if failing != "endless":
+                self.send_header("Content-Length", "abc" if failing == "odd" else str(len(body or b"")))
             self.end_headers()
+            if failing == "endless":
+                with contextlib.suppress(ConnectionError):
+                    while True:
+                        self.wfile.write(body or b"")
             self.wfile.write((body or b"")[: len(body or b"") // 2] if path.startswith("cut/") else body or b"")
 
         def log_message(self, *words: object) -> None: ...
@@ -125,6 +136,53 @@ def test_a_download_that_fails_says_why_and_leaves_nothing(
     assert "set POINTSMAN_DATA" in said
     assert "\n" not in said
     assert no_scraps(nowhere / "cache")
+
+
+@pytest.mark.parametrize(
+    ("folder", "reason"),
+    [
+        ("loop", "infinite loop. The last 30x error message was: Found: it sends us on without an end, or nowhere"),
+        ("shy", "403 Forbidden: its server refuses"),
+        ("endless", "more than its 2 bytes: refused and deleted"),
+    ],
+)
+def test_a_server_that_fails_in_its_own_way_is_told_so(
+    folder: str, reason: str, nowhere: Path, home: tuple[str, dict[str, bytes]]
+) -> None:
+    address, files = home
+    files[f"{folder}/val.jsonl"] = b"{}"
+    with pytest.raises(BadInput, match=re.escape(reason)) as caught:
+        stored(offered("paretobandit_val", address, files))
+    assert "\n" not in str(caught.value)
+    assert no_scraps(nowhere / "cache")
+
+
+def test_a_stated_length_that_is_no_number_does_no_harm(nowhere: Path, home: tuple[str, dict[str, bytes]]) -> None:
+    address, files = home
+    files["odd/val.jsonl"] = pareto_rows()
+    assert stored(offered("paretobandit_val", address, files)).is_file()
+
+
+def test_a_broken_line_is_not_told_as_a_full_disk(
+    nowhere: Path, home: tuple[str, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, files = home
+    files["val.jsonl"] = pareto_rows()
+
+    def broken(*_: object) -> bytes:
+        raise ssl.SSLError("decryption failed or bad record mac")
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", broken)
+    with pytest.raises(BadInput, match=r"val.jsonl: broken off \(SSLError after 0 bytes\); try again"):
+        stored(offered("paretobandit_val", address, files))
+
+
+def test_no_file_of_a_set_lies_outside_its_folder(nowhere: Path, home: tuple[str, dict[str, bytes]]) -> None:
+    address, files = home
+    files["../../val.jsonl"] = pareto_rows()
+    with pytest.raises(BadInput, match=r"the file \.\./\.\./val\.jsonl would lie outside .*: refused"):
+        stored(offered("paretobandit_val", address, files))
+    assert no_scraps(nowhere)
 
 
 def test_offline_is_said_plainly(nowhere: Path) -> None:
