@@ -70,8 +70,8 @@ def test_a_few_fallbacks_do_not_unmake_a_bandit_log(fallbacks: int) -> None:
 
 
 def test_a_log_among_queries_that_every_arm_answered_is_one_still() -> None:
-    with pytest.raises(BadInput, match=r"bandit log \(60 of 100 queries"):
-        table(outcomes(score=logged(0, full=40)))
+    with pytest.raises(BadInput, match=r"bandit log \(40 of 100 queries"):
+        table(outcomes(score=logged(0, full=60)))
 
 
 def test_a_few_answers_that_failed_make_no_log() -> None:
