@@ -33,6 +33,8 @@ _BUILT_IN = {
     "ucb1": "routers.ucb:UCB1",
     "epsilon_greedy": "routers.epsilon_greedy:EpsilonGreedy",
     "squarecb": "routers.squarecb:SquareCB",
+    "beta_thompson": "routers.beta_thompson:BetaThompson",
+    "beta_thompson_task": "routers.beta_thompson:BetaThompsonTask",
     "linucb": "routers.linucb:LinUCB",
     "linear_thompson": "routers.thompson:LinearThompson",
     "knn": "routers.knn:KNN",

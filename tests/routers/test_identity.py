@@ -19,7 +19,7 @@ LEARNED, LEARNING = 0.9, 0.7
 # These know scores by arm only: the prompt tells them about cost.
 SCORES_BY_ARM = {"zero_cost"}
 # These look at the task label instead of the features.
-SCORES_BY_TASK = {"best_per_task"}
+SCORES_BY_TASK = {"best_per_task", "beta_thompson_task"}
 
 
 def identity(n: int, seed: int) -> tuple[Contexts, Outcomes, float]:
