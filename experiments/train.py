@@ -141,11 +141,7 @@ def one_pass(router: Router, trace: Trace, *, latency_weight: float = 0.0, seed:
         mask=observed,
         task=base.task,
     )
-    for row in order:
-        at = slice(int(row), int(row) + 1)
-        asked = contexts.take(at)
-        decision = router.act(asked, rng, explore=True)
-        router.update(asked, decision.arms, outcomes.take(at).at(decision.arms), decision.propensities)
+    router.replay(contexts.take(order), outcomes.take(order), rng)
 
 
 def _with_dial(policy: Policy, part: Fold, told: Feedback) -> Policy:

@@ -7,8 +7,8 @@ them when it decides, so that one trained router serves every setting of the dia
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
@@ -69,6 +69,13 @@ class Decision:
 
     def __len__(self) -> int:
         return len(self.arms)
+
+    @classmethod
+    def joined(cls, decisions: Sequence[Decision], n_arms: int) -> Decision:
+        """Decisions over ``n_arms`` arms, one after another, as one."""
+        nothing = cls(np.empty(0, np.int64), np.empty(0), np.empty((0, n_arms), np.float32))
+        parts = (nothing, *decisions)
+        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +160,31 @@ class Router(ABC):
             Unsupported: ``capabilities.online`` is False.
         """
         raise Unsupported(self, "update")
+
+    def replay(self, contexts: Contexts, outcomes: Outcomes, rng: np.random.Generator) -> Decision:
+        """One pass with bandit feedback: decide a row, learn the outcome of the chosen arm, go on to the next.
+
+        Equal to calling :meth:`act` and :meth:`update` row after row; a router may do it faster.
+
+        Args:
+            contexts: ``n`` rows.
+            outcomes: each ``(n, K)``; only the chosen arm's is looked at.
+            rng: the only source of randomness.
+
+        Returns:
+            What was decided on each row, before it was learned from.
+
+        Raises:
+            Unsupported: ``capabilities.online`` is False.
+        """
+        decisions = []
+        for row in range(len(contexts)):
+            at = slice(row, row + 1)
+            asked = contexts.take(at)
+            decision = self.act(asked, rng)
+            self.update(asked, decision.arms, outcomes.take(at).at(decision.arms), decision.propensities)
+            decisions.append(decision)
+        return Decision.joined(decisions, self.n_arms)
 
     def add_arm(self) -> None:
         """Append an arm about which nothing is known.

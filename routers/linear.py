@@ -2,19 +2,21 @@
 
 Disjoint models, one per arm, over the features and a constant. One precision matrix per arm serves three
 regressions: score, cost and latency. Everything is float32; regret equals float64 to the printed digit over 20,000
-rounds, at half the memory traffic, which is what a decision costs.
+rounds, at half the memory traffic, which is what a decision costs. With the extra `fast` the same arithmetic runs
+compiled (:mod:`routers.packed`); what is saved and loaded is the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import ClassVar, Self
 
 import numpy as np
 
 from env.contexts import Contexts, Floats, Ints, Outcomes
 from env.errors import BadInput
-from routers.base import PRIOR_SCORE, Array, Capabilities, Estimator, fill_unknown
+from routers.base import PRIOR_SCORE, Array, Capabilities, Estimator, fill_unknown, utility
 from routers.least_squares import alike_columns
 
 # The constant gets its own, weak prior: one observation of PRIOR_SCORE. An arm's level is then learned in a few
@@ -22,10 +24,10 @@ from routers.least_squares import alike_columns
 _CONSTANT_PRECISION = 1.0
 
 # What an arm never tried is taken to cost, as a share of the mean of the others.
-_UNTRIED_SHARE = np.float32(0.5)
+UNTRIED_SHARE = np.float32(0.5)
 
 # A predicted cost or latency stays within these multiples of the arm's running mean.
-_LOWEST, _HIGHEST = np.float32(0.1), np.float32(10.0)
+LOWEST_SHARE, HIGHEST_SHARE = np.float32(0.1), np.float32(10.0)
 
 
 class LinearPosterior:
@@ -66,7 +68,7 @@ class LinearPosterior:
         with np.errstate(invalid="ignore"):
             level = (self.total / self.count).astype(np.float32)
         for row in (1, 2):
-            values[row] = np.clip(values[row], _LOWEST * level[row], _HIGHEST * level[row])
+            values[row] = np.clip(values[row], LOWEST_SHARE * level[row], HIGHEST_SHARE * level[row])
         return values
 
     def widths(self, inputs: Floats) -> Floats:
@@ -81,6 +83,44 @@ class LinearPosterior:
                 variance[:, arm] = np.einsum("nd,nd->n", inputs @ inverse, inputs)
         # Rounding may push a tiny variance below zero.
         return np.asarray(np.sqrt(np.maximum(variance, 0)), dtype=np.float32)
+
+    def worth_trying(self, inputs: Floats) -> Outcomes:
+        """Posterior means, each ``(n, K)``, where an arm never tried costs half of what the others cost.
+
+        Optimism, within reason. If it counted as dear as the arms known so far, a router whose first arm was a dear
+        one would pay for it at any cost weight, and never learn that another is a thousand times cheaper. If it
+        counted as free, every arm would be tried where money matters most.
+        """
+        score, cost, latency = self.means(inputs)
+        share = np.where(self.count[0] == 0, UNTRIED_SHARE, np.float32(1))
+        return Outcomes(score, fill_unknown(cost) * share, fill_unknown(latency) * share)
+
+    def believe(self, contexts: Contexts) -> tuple[Floats, Floats]:
+        """Mean utility (``-inf`` where masked) and its standard deviation, each ``(n, K)``."""
+        inputs = with_constant(contexts.features)
+        return utility(self.worth_trying(inputs), contexts), self.widths(inputs)
+
+    def replay(self, contexts: Contexts, bonus: Floats, targets: Floats) -> tuple[Floats, Floats, Ints]:
+        """Choose the arm of the highest ``mean + bonus * width`` and learn its targets, row after row.
+
+        Args:
+            contexts: ``n`` rows.
+            bonus: ``(n, K)``.
+            targets: ``(3, n, K)``, NaN where not observed; an arm without a score teaches nothing.
+
+        Returns:
+            Mean utilities and widths ``(n, K)`` as they were at the decision, and arms ``(n,)``.
+        """
+        worth, width = np.empty((2, len(contexts), self.n_arms), dtype=np.float32)
+        arms = np.empty(len(contexts), dtype=np.int64)
+        inputs = with_constant(contexts.features)
+        for row in range(len(contexts)):
+            at = slice(row, row + 1)
+            worth[at], width[at] = self.believe(contexts.take(at))
+            arm = arms[row] = np.argmax(worth[row] + bonus[row] * width[row])
+            if not np.isnan(targets[0, row, arm]):
+                self.update(inputs[row], int(arm), targets[:, row, arm])
+        return worth, width, arms
 
     def update(self, x: Floats, arm: int, targets: Floats) -> None:
         """Learn one observation: input ``(D,)`` and targets ``(3,)``; NaN for a cost or latency not observed.
@@ -116,7 +156,7 @@ class LinearPosterior:
         seen = ~np.isnan(targets) & scored
         self.count = seen.sum(axis=1)
         self.total = np.where(seen, targets, 0).sum(axis=1, dtype=np.float64)
-        self.inverse[:] = np.diag(1.0 / self._precision)
+        self._set_inverse(slice(None), np.diag(1.0 / self._precision))
         self.theta[:] = 0
         # Costs are centred on the arm's mean, which stands for the unpenalised constant of a batch fit.
         center = np.where(self.count > 0, self.total / np.maximum(self.count, 1), 0)
@@ -128,7 +168,7 @@ class LinearPosterior:
             for row in range(3):
                 residual = np.nan_to_num(targets[row][np.ix_(rows, arms)] - center[row, arms])
                 self.theta[row, arms] += ((inverse @ (x.T @ residual)).T).astype(np.float32)
-            self.inverse[arms] = inverse
+            self._set_inverse(arms, inverse)
 
     def add_arm(self) -> None:
         """One more arm at the prior."""
@@ -147,6 +187,18 @@ class LinearPosterior:
         for name in ("inverse", "theta", "count", "total"):
             setattr(self, name, arrays[name].copy())
 
+    def _set_inverse(self, arms: Ints | slice, matrix: Array) -> None:
+        self.inverse[arms] = matrix
+
+
+def make_posterior(n_arms: int, n_inputs: int, ridge: float) -> LinearPosterior:
+    """A posterior at its prior; a compiled one where the extra `fast` is installed."""
+    if find_spec("numba") is None:
+        return LinearPosterior(n_arms, n_inputs, ridge)
+    from routers.packed import PackedPosterior
+
+    return PackedPosterior(n_arms, n_inputs, ridge)
+
 
 class LinearBandit(Estimator):
     """Base of the routers over a :class:`LinearPosterior`; they differ in how they explore.
@@ -161,7 +213,7 @@ class LinearBandit(Estimator):
         for name, value in self.settings.items():
             if not value >= 0 or (name == "ridge" and value == 0):
                 raise BadInput(f"router `{self.name}`: {name} is {value}; it must be positive")
-        self._posterior = LinearPosterior(n_arms, n_features + 1, ridge)
+        self._posterior = make_posterior(n_arms, n_features + 1, ridge)
 
     def predict(self, contexts: Contexts) -> Outcomes:
         """Posterior means of score, cost and latency, each ``(n, K)``."""
@@ -169,17 +221,7 @@ class LinearBandit(Estimator):
         return Outcomes(score, cost, latency)
 
     def _worth_trying(self, inputs: Floats) -> Outcomes:
-        """Posterior means where an arm never tried costs half of what the others cost.
-
-        Optimism, within reason. If it counted as dear as the arms known so far, a router whose first arm was a dear
-        one would pay for it at any cost weight, and never learn that another is a thousand times cheaper. If it
-        counted as free, every arm would be tried where money matters most.
-        """
-        score, cost, latency = self._posterior.means(inputs)
-        untried = self._posterior.count[0] == 0
-        share = np.where(untried, _UNTRIED_SHARE, np.float32(1))
-        cost, latency = (fill_unknown(values) * share for values in (cost, latency))
-        return Outcomes(score, cost, latency)
+        return self._posterior.worth_trying(inputs)
 
     def fit(self, contexts: Contexts, outcomes: Outcomes) -> Self:
         """Warm start from a table ``(n, K)``, NaN where not observed; what was learned before is forgotten."""

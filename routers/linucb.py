@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
-from env.contexts import Contexts
-from routers.base import Decision, greedy, utility
-from routers.linear import LinearBandit, with_constant
+from env.contexts import Floats
+from routers.width import WidthBandit
 
 
-class LinUCB(LinearBandit):
+class LinUCB(WidthBandit):
     """Disjoint LinUCB: ``x' theta_k + alpha * sqrt(x' A_k^-1 x)``, minus weighted expected cost and latency.
 
     Li, Chu, Langford, Schapire 2010 (arXiv 1003.0146), algorithm 1, with two changes: scores are centred on their
@@ -26,7 +24,7 @@ class LinUCB(LinearBandit):
         ridge: prior precision of the weights, which are taken to be about ``1 / sqrt(ridge)`` in size.
 
     Example:
-        >>> from env.contexts import Outcomes
+        >>> from env.contexts import Contexts, Outcomes
         >>> router = LinUCB(n_arms=2, n_features=1, alpha=1.0, ridge=1.0)
         >>> contexts = Contexts.of(np.array([[1.0]]), n_arms=2)
         >>> router.update(contexts, np.array([0]), Outcomes.of(np.array([0.8])), np.ones(1))
@@ -40,11 +38,6 @@ class LinUCB(LinearBandit):
         super().__init__(n_arms, n_features, alpha=alpha, ridge=ridge)
         self.alpha = np.float32(alpha)
 
-    def act(self, contexts: Contexts, rng: np.random.Generator, *, explore: bool = True) -> Decision:
-        """The arm of the highest upper confidence bound (of the highest mean, without ``explore``); deterministic."""
-        if not explore:
-            return super().act(contexts, rng, explore=False)
-        inputs = with_constant(contexts.features)
-        means = self._worth_trying(inputs)
-        bound = means.score + self.alpha * self._posterior.widths(inputs)
-        return greedy(utility(replace(means, score=bound), contexts))
+    def _bonus(self, n: int, rng: np.random.Generator) -> Floats:
+        """``alpha`` for every arm; nothing is drawn."""
+        return np.full((n, self.n_arms), self.alpha)

@@ -7,12 +7,11 @@ from typing import ClassVar
 import numpy as np
 
 from env.contexts import Contexts, Floats, Ints
-from routers.base import Decision, utility
 from routers.least_squares import Doubles
-from routers.linear import LinearBandit, with_constant
+from routers.width import WidthBandit
 
 
-class LinearThompson(LinearBandit):
+class LinearThompson(WidthBandit):
     """Disjoint linear Thompson sampling (Agrawal, Goyal 2013, arXiv 1209.3352, algorithm 1), by scalar draws.
 
     A decision needs of the draw ``theta~ ~ N(theta_k, v^2 A_k^-1)`` only ``x' theta~``, and that is
@@ -37,30 +36,32 @@ class LinearThompson(LinearBandit):
         super().__init__(n_arms, n_features, v=v, ridge=ridge)
         self.v = np.float32(v)
 
-    def act(self, contexts: Contexts, rng: np.random.Generator, *, explore: bool = True) -> Decision:
-        """The arm of the highest drawn utility; ``K`` normal numbers a row."""
-        if not explore or self.v == 0:
-            return super().act(contexts, rng, explore=False)
-        mean, width = self._beliefs(contexts)
-        draws = rng.standard_normal(mean.shape).astype(np.float32)
-        # Masked arms stay at -inf: their mean is.
-        scores = mean + width * draws
-        arms = np.argmax(scores, axis=1)
-        law = argmax_law(mean, width, arms[:, None])[:, 0]
-        return Decision(arms, law, scores)
-
     def law(self, contexts: Contexts, *, explore: bool = True) -> Doubles:
         """``(n, K)`` probability of each arm; error at most 1e-3."""
         if not explore or self.v == 0:
             return super().law(contexts, explore=False)
-        law = argmax_law(*self._beliefs(contexts))
+        worth, width = self._posterior.believe(contexts)
+        law = argmax_law(worth, self.v * width)
         return np.asarray(law / law.sum(axis=1, keepdims=True), dtype=np.float64)
 
-    def _beliefs(self, contexts: Contexts) -> tuple[Floats, Floats]:
-        """Mean utility (``-inf`` where masked) and its standard deviation, each ``(n, K)``."""
-        inputs = with_constant(contexts.features)
-        return utility(self._worth_trying(inputs), contexts), self.v * self._posterior.widths(inputs)
+    def _bonus(self, n: int, rng: np.random.Generator) -> Floats:
+        """``K`` normal numbers a row, ``v`` times; at ``v = 0`` nothing is drawn."""
+        if self.v == 0:
+            return np.zeros((n, self.n_arms), dtype=np.float32)
+        return self.v * rng.standard_normal((n, self.n_arms)).astype(np.float32)
 
+    def _propensities(self, worth: Floats, width: Floats, arms: Ints) -> Doubles:
+        if self.v == 0:
+            return np.ones(len(arms))
+        law = np.empty(len(arms))
+        for start in range(0, len(arms), _QUADRATURES):
+            at = slice(start, start + _QUADRATURES)
+            law[at] = argmax_law(worth[at], self.v * width[at], arms[at, None])[:, 0]
+        return law
+
+
+# Rows whose integrands are held in memory at once.
+_QUADRATURES = 256
 
 # Gauss-Legendre nodes on [0, 1], and how strongly they crowd towards the lower end of the integral.
 _CROWDING = 4

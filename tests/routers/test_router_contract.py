@@ -203,6 +203,23 @@ def test_saved_and_loaded_it_decides_the_same(name: str) -> None:
 
 
 @online_routers
+def test_a_replay_equals_deciding_and_learning_row_after_row(name: str) -> None:
+    contexts, outcomes = varied(120), table(120, gaps=0.2)[1]
+    replayed, stepped = built(name), built(name)
+    decision = replayed.replay(contexts, outcomes, np.random.default_rng(7))
+    rng = np.random.default_rng(7)
+    for row in range(len(contexts)):
+        asked = contexts.take([row])
+        one = stepped.act(asked, rng)
+        assert decision.arms[row] == one.arms[0]
+        np.testing.assert_allclose(decision.propensities[row], one.propensities[0], rtol=1e-4)
+        np.testing.assert_allclose(decision.scores[row], one.scores[0], rtol=1e-4, atol=1e-5)
+        stepped.update(asked, one.arms, outcomes.take([row]).at(one.arms), one.propensities)
+    for array, other in zip(replayed.state().arrays.values(), stepped.state().arrays.values(), strict=True):
+        np.testing.assert_allclose(array, other, rtol=1e-4, atol=1e-5)
+
+
+@online_routers
 def test_a_loaded_router_goes_on_learning(name: str) -> None:
     router = decider(name)
     state = router.state()
