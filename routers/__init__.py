@@ -35,6 +35,7 @@ _BUILT_IN = {
     "squarecb": "routers.squarecb:SquareCB",
     "beta_thompson": "routers.beta_thompson:BetaThompson",
     "beta_thompson_task": "routers.beta_thompson:BetaThompsonTask",
+    "bootstrap_thompson": "routers.bootstrap_thompson:BootstrapThompson",
     "linucb": "routers.linucb:LinUCB",
     "linear_thompson": "routers.thompson:LinearThompson",
     "knn": "routers.knn:KNN",
