@@ -172,7 +172,8 @@ class Router(ABC):
             rng: the only source of randomness.
 
         Returns:
-            What was decided on each row, before it was learned from.
+            What was decided on each row, before it was learned from. Of arms not chosen, ``scores`` may be upper
+            bounds below the chosen arm's score.
 
         Raises:
             Unsupported: ``capabilities.online`` is False.

@@ -100,13 +100,16 @@ class LinearPosterior:
         inputs = with_constant(contexts.features)
         return utility(self.worth_trying(inputs), contexts), self.widths(inputs)
 
-    def replay(self, contexts: Contexts, bonus: Floats, targets: Floats) -> tuple[Floats, Floats, Ints]:
+    def replay(
+        self, contexts: Contexts, bonus: Floats, targets: Floats, *, skip: bool = False
+    ) -> tuple[Floats, Floats, Ints]:
         """Choose the arm of the highest ``mean + bonus * width`` and learn its targets, row after row.
 
         Args:
             contexts: ``n`` rows.
             bonus: ``(n, K)``.
             targets: ``(3, n, K)``, NaN where not observed; an arm without a score teaches nothing.
+            skip: the widths of arms that cannot be the best may be upper bounds; arms and learning are the same.
 
         Returns:
             Mean utilities and widths ``(n, K)`` as they were at the decision, and arms ``(n,)``.

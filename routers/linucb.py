@@ -33,6 +33,7 @@ class LinUCB(WidthBandit):
     """
 
     name: ClassVar[str] = "linucb"
+    exact_widths: ClassVar[bool] = False
 
     def __init__(self, n_arms: int, n_features: int, *, alpha: float = 1.0, ridge: float = 10.0) -> None:
         super().__init__(n_arms, n_features, alpha=alpha, ridge=ridge)

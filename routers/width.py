@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,7 +17,12 @@ class WidthBandit(LinearBandit):
     """Chooses the arm of the highest ``mean utility + bonus * standard deviation``.
 
     Subclasses say what the bonus is (:meth:`_bonus`), fixed or drawn, and with what probability that chose an arm.
+
+    Attributes:
+        exact_widths: the propensity needs the width of every arm, not just of those that may be chosen.
     """
+
+    exact_widths: ClassVar[bool] = True
 
     def act(self, contexts: Contexts, rng: np.random.Generator, *, explore: bool = True) -> Decision:
         """The arm of the highest mean utility and :meth:`_bonus`; without ``explore``, of the highest mean."""
@@ -30,9 +36,12 @@ class WidthBandit(LinearBandit):
         return Decision(arms, self._propensities(worth, width, arms), scores)
 
     def replay(self, contexts: Contexts, outcomes: Outcomes, rng: np.random.Generator) -> Decision:
-        """As :meth:`Router.replay`, without leaving the posterior between rows."""
+        """As :meth:`Router.replay`, without leaving the posterior between rows.
+
+        Where :attr:`exact_widths` is False, the score of an arm that cannot be the best may be an upper bound.
+        """
         bonus = self._bonus(len(contexts), rng)
-        worth, width, arms = self._posterior.replay(contexts, bonus, stack(outcomes))
+        worth, width, arms = self._posterior.replay(contexts, bonus, stack(outcomes), skip=not self.exact_widths)
         return Decision(arms, self._propensities(worth, width, arms), worth + bonus * width)
 
     @abstractmethod

@@ -80,6 +80,42 @@ def test_beliefs_and_decisions_equal_the_plain_posterior(
     np.testing.assert_allclose(packed.widths(inputs), plain.widths(inputs), rtol=1e-4, atol=1e-5)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    n_features=st.integers(1, 40),
+    n_arms=st.integers(1, 9),
+    ridge=st.floats(0.1, 30),
+    alpha=st.floats(0, 2),
+    drawn=st.booleans(),
+    seed=st.integers(0, 10_000),
+)
+def test_arms_that_are_skipped_change_no_decision(
+    n_features: int, n_arms: int, ridge: float, alpha: float, drawn: bool, seed: int
+) -> None:
+    contexts, outcomes = problem(150, n_features, n_arms, seed)
+    targets = np.stack([outcomes.score, outcomes.cost_usd, outcomes.latency_s])
+    bonus = np.full((150, n_arms), alpha, dtype=np.float32)
+    if drawn:
+        bonus *= np.random.default_rng(seed).standard_normal(bonus.shape).astype(np.float32)
+    runs = [PackedPosterior(n_arms, n_features + 1, ridge) for _ in range(2)]
+    (_, width, arms), (_, bounds, chosen) = (
+        run.replay(contexts, bonus, targets, skip=skip) for run, skip in zip(runs, (False, True), strict=True)
+    )
+    np.testing.assert_array_equal(chosen, arms)
+    np.testing.assert_array_equal(runs[0].packed, runs[1].packed)
+    assert (bounds >= width).all()
+    rows = np.arange(150)
+    np.testing.assert_array_equal(bounds[rows, arms], width[rows, arms])
+
+
+def test_arms_that_cannot_be_the_best_are_not_read() -> None:
+    contexts, outcomes = problem(1_000, 8, 6, seed=2, gaps=0.0)
+    posterior = PackedPosterior(6, 9, 10.0)
+    targets = np.stack([outcomes.score, outcomes.cost_usd, outcomes.latency_s])
+    posterior.replay(contexts, np.full((1_000, 6), 0.1, dtype=np.float32), targets, skip=True)
+    assert 1_000 <= posterior.reads[0] < 0.6 * contexts.mask.sum()
+
+
 @pytest.mark.parametrize("name", ROUTERS)
 def test_a_run_equals_the_plain_one_and_itself(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     contexts, outcomes = problem(400, 12, 5, seed=1)

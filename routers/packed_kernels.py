@@ -1,0 +1,238 @@
+"""What :mod:`routers.packed` compiles with numba: decisions and lessons over packed symmetric matrices.
+
+A symmetric matrix is kept as its lower triangle, row after row, each row filled up to whole vectors of ``LANES``
+numbers, so that the blocks on the diagonal are there in full. ``x' M x`` is then the inner product of the packed ``M``
+with the packed ``x x'``, which is made once for all arms: one long loop at the speed of memory, where the rows of a
+triangle would be many short ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from env.contexts import Floats, Ints
+from routers.base import PRIOR_SCORE, Array
+from routers.linear import HIGHEST_SHARE, LOWEST_SHARE, UNTRIED_SHARE
+
+# Numbers in one vector register that every x86-64 of the last ten years has.
+LANES = 8
+_ZERO, _ONE, _TWO, _PRIOR = np.float32(0), np.float32(1), np.float32(2), np.float32(PRIOR_SCORE)
+# What rounding may add to a standard deviation: a share of it, and an absolute part.
+_SLACK, _TINY = np.float32(1.001), np.float32(1e-5)
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _compiled(function: _F) -> _F:
+    if find_spec("numba") is None:
+        return function  # importable, though nobody makes a packed posterior then
+    import numba
+
+    # Sums may be reordered and fused; NaN and infinity keep their meaning, as they do not under plain `fastmath`.
+    return cast(_F, numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})(function))
+
+
+@_compiled
+def _outer(x: Floats, form: Floats) -> None:
+    """Pack ``x x'`` so that its inner product with a packed matrix is the quadratic form."""
+    at = 0
+    for i in range(x.size):
+        whole = i // LANES * LANES
+        row, block, near = form[at : at + whole], form[at + whole : at + whole + LANES], x[whole : whole + LANES]
+        one = x[i]
+        twice = one + one
+        for j in range(whole):
+            row[j] = twice * x[j]
+        for j in range(LANES):
+            block[j] = one * near[j]
+        at += whole + LANES
+
+
+@_compiled
+def _dot(a: Floats, b: Floats) -> Any:
+    total = _ZERO
+    for j in range(a.size):
+        total += a[j] * b[j]
+    return total
+
+
+@_compiled
+def _deviation(matrix: Floats, form: Floats) -> Any:
+    """``sqrt(x' M x)``; rounding may push a tiny variance below zero."""
+    return np.sqrt(max(_dot(matrix, form), _ZERO))
+
+
+@_compiled
+def _bound(constants: Floats, features: Floats, cap: Any) -> Any:
+    """At least ``sqrt(x' M x)``, from the last row of ``M`` alone, which is that of the constant.
+
+    ``x = (f, 1)``, so ``x' M x = f' M_ff f + 2 m' f + m_1``; and ``M_ff`` never exceeds its prior ``cap I``, because
+    every observation only takes away from it. The slack is for rounding.
+    """
+    n = features.size
+    variance = cap * _dot(features, features) + _TWO * _dot(constants[:n], features) + constants[n]
+    return np.sqrt(max(variance, _ZERO)) * _SLACK + _TINY
+
+
+@_compiled
+def _product(matrix: Floats, x: Floats, y: Floats) -> None:
+    """``y = M x`` of one packed matrix, which is read once."""
+    y[:] = _ZERO
+    at = 0
+    for i in range(x.size):
+        whole = i // LANES * LANES
+        row, block, near = matrix[at : at + whole], matrix[at + whole : at + whole + LANES], y[whole : whole + LANES]
+        one, total = x[i], _ZERO
+        for j in range(whole):
+            total += row[j] * x[j]
+            y[j] += row[j] * one
+        # A block on the diagonal is symmetric: its row is its column.
+        for j in range(LANES):
+            near[j] += block[j] * one
+        y[i] += total
+        at += whole + LANES
+
+
+@_compiled
+def learn(matrix: Floats, theta: Floats, count: Ints, total: Array, x: Floats, targets: Floats, spread: Floats) -> None:
+    """What :meth:`LinearPosterior.update` does, to one arm: ``theta (3, D)``, ``count`` and ``total (3,)``."""
+    n_inputs = theta.shape[1]
+    _product(matrix, x, spread)
+    surprise = _ONE + _dot(x, spread)
+    for row in range(3):
+        if np.isnan(targets[row]):
+            continue
+        weights = theta[row]
+        centred = targets[row] - _PRIOR if row == 0 else targets[row]
+        if row > 0 and count[row] == 0:
+            weights[n_inputs - 1] = centred
+        step = (centred - _dot(weights, x[:n_inputs])) / surprise
+        for j in range(n_inputs):
+            weights[j] += step * spread[j]
+        count[row] += 1
+        total[row] += targets[row]
+    root = _ONE / np.sqrt(surprise)
+    for j in range(x.size):
+        spread[j] *= root
+    at = 0
+    for i in range(x.size):
+        size = i // LANES * LANES + LANES
+        row_cells, one = matrix[at : at + size], spread[i]
+        for j in range(size):
+            row_cells[j] -= one * spread[j]
+        at += size
+
+
+@_compiled
+def _charge(
+    worth: Floats, theta: Floats, count: Ints, total: Array, pulls: Ints, x: Floats, weight: Any, values: Floats
+) -> None:
+    """Take the weighted expected cost (or latency) of every arm off ``worth``; ``values`` is scratch."""
+    n_arms = worth.size
+    known, n_known = _ZERO, 0
+    for k in range(n_arms):
+        if count[k] > 0:
+            level = np.float32(total[k] / count[k])
+            values[k] = min(max(_dot(theta[k], x), LOWEST_SHARE * level), HIGHEST_SHARE * level)
+            known += values[k]
+            n_known += 1
+    mean = known / np.float32(max(n_known, 1))
+    for k in range(n_arms):
+        value = values[k] if count[k] > 0 else mean
+        worth[k] -= weight * (value * UNTRIED_SHARE if pulls[k] == 0 else value)
+
+
+@_compiled
+def _best(
+    packed: Floats,
+    form: Floats,
+    own: Floats,
+    worth: Floats,
+    bonus: Floats,
+    width: Floats,
+    cap: Any,
+    hopes: Floats,
+    reads: Ints,
+) -> Any:
+    """The arm of the highest ``worth + bonus * width``, reading the matrices only of arms that may be it.
+
+    Arms are looked at in the order of what they may reach at best (``hopes``, scratch), until the next one's hope is
+    below the best score found. ``width`` is exact for the arms looked at and :func:`_bound` for the others.
+    """
+    n_arms, size, last = len(worth), packed.shape[1], own.size - 1
+    padded = (last // LANES + 1) * LANES
+    # Where the row of the constant begins: the rows after it are padding, as long as it is.
+    start = size - padded * (padded - last)
+    for k in range(n_arms):
+        width[k] = _bound(packed[k, start : start + last + 1], own[:last], cap)
+        hopes[k] = worth[k] + max(bonus[k], _ZERO) * width[k]
+    arm, best = -1, worth[0]
+    while True:
+        hope = int(np.argmax(hopes))
+        if arm >= 0 and (hopes[hope] < best or hopes[hope] == -np.inf):
+            return arm
+        width[hope] = _deviation(packed[hope], form)
+        reads[0] += 1
+        score = worth[hope] + bonus[hope] * width[hope]
+        # Of equal scores the lowest index wins, in whatever order they are looked at.
+        if arm < 0 or score > best or (score == best and hope < arm):
+            arm, best = hope, score
+        hopes[hope] = -np.inf
+
+
+@_compiled
+def replay(
+    packed: Floats,
+    theta: Floats,
+    count: Ints,
+    total: Array,
+    inputs: Floats,
+    weights: Floats,
+    mask: Array,
+    load: Floats,
+    bonus: Floats,
+    targets: Floats,
+    worth: Floats,
+    width: Floats,
+    arms: Ints,
+    skip: bool,
+    cap: Any,
+    reads: Ints,
+    x: Floats,
+    form: Floats,
+    spread: Floats,
+    values: Floats,
+) -> None:
+    """Row after row: believe (``worth``, ``width``), choose where there is a bonus, learn where there are targets."""
+    n_arms, n_inputs = theta.shape[1], theta.shape[2]
+    for i in range(len(inputs)):
+        x[:n_inputs] = inputs[i]
+        own = inputs[i]
+        for k in range(n_arms):
+            worth[i, k] = _PRIOR + _dot(theta[0, k], own)
+        for row in range(1, 3):
+            if weights[row - 1, i] != 0:
+                _charge(worth[i], theta[row], count[row], total[row], count[0], own, weights[row - 1, i], values)
+        if len(load) > 0 and weights[1, i] != 0:
+            for k in range(n_arms):
+                worth[i, k] -= weights[1, i] * load[i, k]
+        for k in range(n_arms):
+            if not mask[i, k]:
+                worth[i, k] = -np.inf
+        _outer(x, form)
+        if not skip:
+            for k in range(n_arms):
+                width[i, k] = _deviation(packed[k], form)
+        if len(bonus) == 0:
+            continue
+        if skip:
+            arm = _best(packed, form, own, worth[i], bonus[i], width[i], cap, values, reads)
+        else:
+            arm = np.argmax(worth[i] + bonus[i] * width[i])
+        arms[i] = arm
+        if not np.isnan(targets[0, i, arm]):
+            learn(packed[arm], theta[:, arm], count[:, arm], total[:, arm], x, targets[:, i, arm], spread)
