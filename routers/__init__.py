@@ -38,6 +38,8 @@ _BUILT_IN = {
     "bootstrap_thompson": "routers.bootstrap_thompson:BootstrapThompson",
     "linucb": "routers.linucb:LinUCB",
     "linear_thompson": "routers.thompson:LinearThompson",
+    "discounted_linucb": "routers.discounted:DiscountedLinUCB",
+    "discounted_thompson": "routers.discounted:DiscountedThompson",
     "knn": "routers.knn:KNN",
     "ridge": "routers.ridge:Ridge",
     "ppo": "routers.ppo:PPORouter",
