@@ -44,6 +44,11 @@ class DiscountedPosterior(LinearPosterior):
         refresh: outcomes between two solves, 1 or more.
     """
 
+    gram: Doubles
+    moment: Doubles
+    missing: Doubles
+    clock: Doubles
+
     def __init__(self, n_arms: int, n_inputs: int, ridge: float, *, gamma: float, refresh: int) -> None:
         super().__init__(n_arms, n_inputs, ridge)
         self._gamma, self._refresh = gamma, refresh
@@ -97,9 +102,9 @@ class DiscountedPosterior(LinearPosterior):
     def _clear(self, n_arms: int, n_inputs: int) -> None:
         # Discounted counts are no whole numbers.
         self.count = self.count.astype(np.float64)
-        self.gram: Doubles = np.zeros((n_arms, n_inputs, n_inputs))
-        self.moment: Doubles = np.zeros((3, n_arms, n_inputs))
-        self.missing: Doubles = np.zeros((3, n_arms, n_inputs))
+        self.gram = np.zeros((n_arms, n_inputs, n_inputs))
+        self.moment = np.zeros((3, n_arms, n_inputs))
+        self.missing = np.zeros((3, n_arms, n_inputs))
         self.clock = np.array([0.0, 1.0])
 
     def _solve(self) -> None:

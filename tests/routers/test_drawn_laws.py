@@ -114,6 +114,13 @@ def test_fastcb_weighs_gaps_by_the_loss_of_the_best_arm() -> None:
             assert law[arm] == pytest.approx(loss / (ARMS * loss + 5 * 8 * (row[best] - row[arm])), rel=1e-6)
 
 
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_masked_arm_is_as_if_it_did_not_exist(fast: bool) -> None:
+    utilities, mask = np.array([[0.3, 0.8, 0.5, 0.6]]), np.array([[True, False, True, True]])
+    without = inverse_gap_law(utilities[:, mask[0]], np.ones((1, 3), dtype=bool), 7.0, fast=fast)
+    np.testing.assert_allclose(inverse_gap_law(utilities, mask, 7.0, fast=fast)[mask], without[0])
+
+
 def test_fastcb_never_stops_exploring() -> None:
     perfect = np.array([[1.2, 0.0]])
     assert (inverse_gap_law(perfect, np.ones((1, 2), dtype=bool), 1e3, fast=True) > 0).all()
