@@ -67,34 +67,44 @@ def _deviation(matrix: Floats, form: Floats) -> Any:
 
 
 @_compiled
-def _bound(constants: Floats, features: Floats, cap: Any) -> Any:
+def _bound(constants: Floats, features: Floats, most: Any) -> Any:
     """At least ``sqrt(x' M x)``, from the last row of ``M`` alone, which is that of the constant.
 
-    ``x = (f, 1)``, so ``x' M x = f' M_ff f + 2 m' f + m_1``; and ``M_ff`` never exceeds its prior ``cap I``, because
-    every observation only takes away from it. The slack is for rounding.
+    ``x = (f, 1)``, so ``x' M x = f' M_ff f + 2 m' f + m_1``; and ``f' M_ff f`` is at ``most`` what it was at the
+    prior, because every observation only takes away from ``M``. The slack is for rounding.
     """
     n = features.size
-    variance = cap * _dot(features, features) + _TWO * _dot(constants[:n], features) + constants[n]
+    variance = most + _TWO * _dot(constants[:n], features) + constants[n]
     return np.sqrt(max(variance, _ZERO)) * _SLACK + _TINY
 
 
 @_compiled
 def _product(matrix: Floats, x: Floats, y: Floats) -> None:
-    """``y = M x`` of one packed matrix, which is read once."""
+    """``y = M x`` of one packed matrix, which is read once; four rows at a time, so that ``x`` and ``y`` are less."""
     y[:] = _ZERO
     at = 0
-    for i in range(x.size):
+    for i in range(0, x.size, 4):
         whole = i // LANES * LANES
-        row, block, near = matrix[at : at + whole], matrix[at + whole : at + whole + LANES], y[whole : whole + LANES]
-        one, total = x[i], _ZERO
+        step = whole + LANES
+        r0, r1 = matrix[at : at + step], matrix[at + step : at + 2 * step]
+        r2, r3 = matrix[at + 2 * step : at + 3 * step], matrix[at + 3 * step : at + 4 * step]
+        x0, x1, x2, x3 = x[i], x[i + 1], x[i + 2], x[i + 3]
+        s0, s1, s2, s3 = _ZERO, _ZERO, _ZERO, _ZERO
         for j in range(whole):
-            total += row[j] * x[j]
-            y[j] += row[j] * one
+            s0 += r0[j] * x[j]
+            s1 += r1[j] * x[j]
+            s2 += r2[j] * x[j]
+            s3 += r3[j] * x[j]
+            y[j] += (r0[j] * x0 + r1[j] * x1) + (r2[j] * x2 + r3[j] * x3)
         # A block on the diagonal is symmetric: its row is its column.
+        near, b0, b1, b2, b3 = y[whole:step], r0[whole:], r1[whole:], r2[whole:], r3[whole:]
         for j in range(LANES):
-            near[j] += block[j] * one
-        y[i] += total
-        at += whole + LANES
+            near[j] += (b0[j] * x0 + b1[j] * x1) + (b2[j] * x2 + b3[j] * x3)
+        y[i] += s0
+        y[i + 1] += s1
+        y[i + 2] += s2
+        y[i + 3] += s3
+        at += 4 * step
 
 
 @_compiled
@@ -167,8 +177,9 @@ def _best(
     padded = (last // LANES + 1) * LANES
     # Where the row of the constant begins: the rows after it are padding, as long as it is.
     start = size - padded * (padded - last)
+    most = cap * _dot(own[:last], own[:last])
     for k in range(n_arms):
-        width[k] = _bound(packed[k, start : start + last + 1], own[:last], cap)
+        width[k] = _bound(packed[k, start : start + last + 1], own[:last], most)
         hopes[k] = worth[k] + max(bonus[k], _ZERO) * width[k]
     arm, best = -1, worth[0]
     while True:

@@ -11,14 +11,18 @@ app = typer.Typer(help="Benchmarks: ratios against a floor measured in the same 
 
 @app.command()
 def routers(json: JsonTarget = None) -> None:
-    """List every router with what it can do and how long a decision takes."""
+    """List every router with what it can do and how long a decision takes, and how fast bandits decide and learn."""
+    from experiments.benchmarks import rounds
     from experiments.benchmarks.routers import measure, table
 
     shown = Output(json)
     with shown.busy("measuring decisions"):
         rows = measure()
     shown.say(table(rows))
-    shown.result(rows)
+    with shown.busy("measuring rounds of deciding and learning"):
+        played = rounds.measure()
+    shown.say(rounds.table(played))
+    shown.result({"decisions": rows, "rounds": played})
 
 
 @app.command()
