@@ -34,7 +34,7 @@ _BUILT_IN = {
     "epsilon_greedy": "routers.epsilon_greedy:EpsilonGreedy",
     "squarecb": "routers.squarecb:SquareCB",
     "beta_thompson": "routers.beta_thompson:BetaThompson",
-    "beta_thompson_task": "routers.beta_thompson:BetaThompsonTask",
+    "beta_thompson_task": "routers.beta_thompson_task:BetaThompsonTask",
     "bootstrap_thompson": "routers.bootstrap_thompson:BootstrapThompson",
     "linucb": "routers.linucb:LinUCB",
     "linear_thompson": "routers.thompson:LinearThompson",

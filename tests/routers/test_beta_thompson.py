@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from env.contexts import Contexts, Outcomes
 from env.errors import BadInput
 from routers.beta_law import beta_argmax_law
-from routers.beta_thompson import BetaThompson, BetaThompsonTask
+from routers.beta_thompson import BetaThompson
+from routers.beta_thompson_task import BetaThompsonTask
 from routers.kmeans import fit_centres, nearest_centre
 
 ARMS = 3
