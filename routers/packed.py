@@ -44,21 +44,27 @@ class PackedPosterior(LinearPosterior):
         self._form = np.zeros(len(row), dtype=np.float32)
         self.packed = np.empty((0, len(row)), dtype=np.float32)
         self.reads = np.zeros(1, dtype=np.int64)
+        self._given: Floats | None = None
         super().__init__(n_arms, n_inputs, ridge)
 
     @property
     def inverse(self) -> Floats:
         """``(K, D, D)`` the matrices in full; a copy."""
+        if self._given is not None:
+            return self._given.copy()
         side = self.theta.shape[2] + 1
         full = np.empty((len(self.packed), side * side), dtype=np.float32)
         full[:, self._cells] = self.packed
         full = full.reshape(-1, side, side)[:, :-1, :-1]
-        lower = np.tril(full)
-        return np.asarray(lower + np.tril(full, -1).swapaxes(1, 2), dtype=np.float32)
+        # Each cell from the lower triangle as it is: a sum of two triangles would lose the sign of a zero.
+        below = np.tri(side - 1, dtype=bool)
+        return np.where(below, full, full.swapaxes(1, 2))
 
     @inverse.setter
     def inverse(self, matrices: Floats) -> None:
         self.packed = np.stack([self._pack(matrix) for matrix in matrices])
+        # Until something is learned, a saved policy gives back the very bits it was made of, whatever made them.
+        self._given = matrices
 
     @property
     def n_arms(self) -> int:
@@ -74,6 +80,7 @@ class PackedPosterior(LinearPosterior):
         self, contexts: Contexts, bonus: Floats, targets: Floats, *, skip: bool = False
     ) -> tuple[Floats, Floats, Ints]:
         """As :meth:`LinearPosterior.replay`; ``skip`` leaves out the matrices of arms that cannot be the best."""
+        self._given = None
         return self._run(contexts, bonus, targets, skip)
 
     def widths(self, inputs: Floats) -> Floats:
@@ -82,6 +89,7 @@ class PackedPosterior(LinearPosterior):
 
     def update(self, x: Floats, arm: int, targets: Floats) -> None:
         """Learn one observation: input ``(D,)`` and targets ``(3,)``."""
+        self._given = None
         self._x[: len(x)] = x
         kernels.learn(
             self.packed[arm],
@@ -98,6 +106,7 @@ class PackedPosterior(LinearPosterior):
         super().restore({name: np.ascontiguousarray(array) for name, array in arrays.items()})
 
     def _set_inverse(self, arms: Ints | slice, matrix: Array) -> None:
+        self._given = None
         self.packed[arms] = self._pack(matrix)
 
     def _pack(self, matrix: Array) -> Floats:

@@ -149,6 +149,26 @@ def test_what_is_saved_is_the_same_and_moves_between_the_two(monkeypatch: pytest
     np.testing.assert_allclose(plain.act(contexts, np.random.default_rng(0)).scores, decided, rtol=1e-4)
 
 
+@pytest.mark.parametrize("learned", ["prior", "fit", "updates"])
+def test_a_state_is_the_same_to_the_last_bit_after_it_went_through_the_compiled_one(
+    learned: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contexts, outcomes = problem(300, 21, 3, seed=0)
+    with monkeypatch.context() as plainly:
+        plainly.setattr("routers.linear.find_spec", lambda _name: None)
+        router = make("linucb", 3, 21)
+        if learned == "fit":
+            router.fit(contexts, outcomes)
+        elif learned == "updates":
+            router.replay(contexts, outcomes, np.random.default_rng(0))
+        saved = router.state()
+    saved.arrays["inverse"][:, 0, 5] = -0.0  # not symmetric in its signs, as a solver may leave it
+    again = type(router).from_state(saved).state()
+    assert again.config == saved.config
+    for name, array in saved.arrays.items():
+        assert again.arrays[name].dtype == array.dtype and again.arrays[name].tobytes() == array.tobytes(), name
+
+
 def test_the_engine_is_compiled_where_numba_is_and_plain_where_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     assert type(make_posterior(2, 3, 1.0)) is PackedPosterior
     monkeypatch.setattr("routers.linear.find_spec", lambda _name: None)
