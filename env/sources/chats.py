@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,8 +40,8 @@ def prompt(raw: Raw, row: int, request: Record) -> str:
         raw.fail(
             row,
             "messages",
-            f"{asked!r} is no list of chat messages; batch outputs need the batch's input file beside them, and "
-            "LiteLLM keeps prompts only with `store_prompts_in_spend_logs: true`",
+            f"{reprlib.repr(asked)} is no list of chat messages; batch outputs need the batch's input file beside them, "
+            "and LiteLLM keeps prompts only with `store_prompts_in_spend_logs: true`",
         )
     messages = [message for item in [*head, *asked] if (message := _message(item)) is not None]
     for message in messages:
@@ -50,7 +51,10 @@ def prompt(raw: Raw, row: int, request: Record) -> str:
                 raw.object(row, "messages", part)
         elif content is not None and not isinstance(content, str):
             raw.fail(row, "messages", "the content of a message is a text or a list of parts")
-        for call in message.get("tool_calls") or ():
+        calls = message.get("tool_calls") or []
+        if not isinstance(calls, list):
+            raw.fail(row, "messages", f"tool_calls {reprlib.repr(calls)} is no list")
+        for call in calls:
             raw.object(row, "messages", raw.object(row, "messages", call).get("function"))
     return render(messages)
 

@@ -1,4 +1,4 @@
-"""Logs of requests: LiteLLM's log payloads and spend logs, OpenAI batch files, or request and response side by side."""
+"""Logs of requests: LiteLLM's payloads and spend logs, OpenAI batch files, or request and response side by side."""
 
 from __future__ import annotations
 

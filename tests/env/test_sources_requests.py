@@ -215,6 +215,22 @@ def test_counts_that_cannot_be_are_refused_by_row(usage: dict[str, Any], said: s
         import_files([write_jsonl(tmp_path / "log.jsonl", [call("a"), wrong])])
 
 
+@pytest.mark.parametrize(
+    "message",
+    [{"content": 5}, {"content": ["a"]}, {"tool_calls": 3}, {"tool_calls": [3]}, {"tool_calls": [{"function": "f"}]}],
+)
+def test_messages_of_no_known_shape_are_refused_by_row(message: dict[str, Any], tmp_path: Path) -> None:
+    wrong = call("b", request={"model": "m", "messages": [{"role": "assistant", **message}]})
+    with pytest.raises(BadInput, match=r"log\.jsonl: row 2: column messages: "):
+        import_files([write_jsonl(tmp_path / "log.jsonl", [call("a"), wrong])])
+
+
+@pytest.mark.parametrize("answer", [{"choices": [7]}, {"output": [3]}, {"choices": [{"message": "x"}]}, 5])
+def test_answers_of_no_known_shape_are_refused_by_row(answer: Any, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"log\.jsonl: row 2: column response"):
+        import_files([write_jsonl(tmp_path / "log.jsonl", [call("a"), call("b", response=answer)])])
+
+
 def test_no_output_tokens_are_none_and_not_unknown(tmp_path: Path) -> None:
     found = import_files([write_jsonl(tmp_path / "log.jsonl", [call("a", completion_tokens=7)])])
     assert found.trace.output_tokens[0, 0] == 0
