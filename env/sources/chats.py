@@ -40,8 +40,8 @@ def prompt(raw: Raw, row: int, request: Record) -> str:
         raw.fail(
             row,
             "messages",
-            f"{reprlib.repr(asked)} is no list of chat messages; batch outputs need the batch's input file beside them, "
-            "and LiteLLM keeps prompts only with `store_prompts_in_spend_logs: true`",
+            f"{reprlib.repr(asked)} is no list of chat messages; batch outputs need the batch's input file beside "
+            "them, and LiteLLM keeps prompts only with `store_prompts_in_spend_logs: true`",
         )
     messages = [message for item in [*head, *asked] if (message := _message(item)) is not None]
     for message in messages:
