@@ -128,7 +128,7 @@ def _odd_one(values: Sequence[Any]) -> tuple[int, str]:
         try:
             pa.array([value])
         except _NO_COLUMN as error:
-            return row, f"{reprlib.repr(value)!a} cannot be stored: {str(error).splitlines()[0]}"
+            return row, f"{reprlib.repr(value)} cannot be stored: {str(error).splitlines()[0]}"
         try:
             pa.array([first, value])
         except _NO_COLUMN:

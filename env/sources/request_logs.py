@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -66,7 +66,11 @@ def to_long(raw: Raw) -> Long:
             f"{written} requests wrote to Anthropic's cache: those tokens count as input at its plain price (they are "
             "billed dearer)"
         )
-    table = table_of([{name: value for name, value in row.items() if name not in kept} for row in rows])
+
+    def fail(row: int, column: str, what: str) -> NoReturn:
+        raw.fail(answered[row], column, what)
+
+    table = table_of([{name: value for name, value in row.items() if name not in kept} for row in rows], fail)
     others = Raw.of([{name: row.get(name) for name in kept} for row in rows]).table if kept else pa.table({})
     for name in kept:
         if name in table.column_names:
@@ -191,7 +195,7 @@ def _object(raw: Raw, row: int, column: str, value: Any) -> Record:
     if isinstance(value, str) and value:
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raw.fail(row, column, "not readable as JSON")
     return raw.object(row, column, value or None)
 
