@@ -15,6 +15,9 @@ from typing import Any
 def whole_file(path: str | Path) -> Iterator[Path]:
     """A scratch path beside ``path``, which takes its name when the block ends without an error.
 
+    A link stays a link: the file behind it is the one that is replaced. What is no file, such as ``/dev/null`` or a
+    pipe, is written to as it is: replaced, it would be gone for every other program.
+
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -23,7 +26,10 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         ...     [file.name for file in Path(folder).iterdir()]
         ['report.txt']
     """
-    target = Path(path)
+    target = Path(path).resolve()
+    if target.exists() and not target.is_file():
+        yield target
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
     try:

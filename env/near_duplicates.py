@@ -5,7 +5,12 @@ Shingles that many prompts share (a few-shot prefix, the fixed words of a templa
 do not count as shared; without that, all items of one template would be near-duplicates of each other.
 
 Candidates come from prefix filtering (Chaudhuri et al. 2006; Bayardo et al. 2007): of two sets that agree, even the
-rarest members of one cannot all be missing from the other. Unlike MinHash it misses no pair and draws nothing.
+rarest members of one cannot all be missing from the other. Unlike MinHash it draws nothing, and misses no pair whose
+rare shingles agree.
+
+The limit of it: the words of a text that is there twenty times and more, each time a little different, are themselves a
+template's, and none of its pairs is told. Such texts are told as clusters instead: nearly all they say is boilerplate,
+and they are alike with it. Whether they are copies, or questions behind one long prefix, is for a person to see.
 """
 
 from __future__ import annotations
@@ -26,10 +31,13 @@ from env.prompts import normalise
 LEAST_SIMILARITY = 0.85
 BOILERPLATE = 20
 """A shingle in more prompts than this is part of a template."""
-_WORD = re.compile(r"\w+|[^\w\s]")
-_NUMBER = re.compile(r"\w*\d\w*")
+# Chinese and Japanese put no spaces between words: each character is one.
+_WORD = re.compile("[{0}]|[^\\W{0}]+|[^\\w\\s]".format("\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"))
+_DIGIT = re.compile(r"\d")
 _SHINGLE = 3
 _WORD_BITS = 21  # three words in one 63-bit number; beyond two million different words, some would share a number
+# Odd multipliers: each orders the shingles in another way, and two sets that agree have the same first in one of them.
+_ORDERS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +49,14 @@ class NearDuplicates:
         similarity: ``(m,)`` Jaccard index of their shingles, from the least that was asked for to 1.
         other_numbers: ``(m,)`` True where the numbers in the two texts differ: two items of one template, which are
             different questions.
+        clusters: indices of the texts of each large group of which nearly all is boilerplate: numbers aside, each text
+            has at least that similarity to the first of its cluster.
     """
 
     pairs: Ints
     similarity: NDArray[np.float64]
     other_numbers: Bools
+    clusters: tuple[Ints, ...] = ()
 
 
 def near_duplicates(
@@ -68,7 +79,7 @@ def near_duplicates(
         >>> found.pairs.tolist(), found.other_numbers.tolist()
         ([[1, 4], [2, 3]], [False, True])
     """
-    sets, rarity = _shingle_sets(texts)
+    sets, rarity, numeric = _shingle_sets(texts)
     told = [members[rarity[members] <= boilerplate] for members in sets]
     pairs, similarity = [], []
     for one, other in _candidates(told, rarity, least):
@@ -83,11 +94,34 @@ def near_duplicates(
         np.array(pairs, dtype=np.int64).reshape(-1, 2),
         np.array(similarity, dtype=np.float64),
         np.array([numbers[one] != numbers[other] for one, other in pairs], dtype=np.bool_),
+        _clusters([members[~numeric[members]] for members in sets], rarity, least, boilerplate),
     )
 
 
-def _shingle_sets(texts: Sequence[str]) -> tuple[list[Ints], Ints]:
-    """For each text the numbers of its shingles, sorted; and in how many texts each number is."""
+def _clusters(sets: Sequence[Ints], rarity: Ints, least: float, boilerplate: int) -> tuple[Ints, ...]:
+    """Large groups of texts that say nearly nothing but boilerplate, each gathered around its first text."""
+    leaders: defaultdict[int, list[int]] = defaultdict(list)
+    found: dict[int, list[int]] = {}
+    for row, members in enumerate(sets):
+        if not len(members) or (rarity[members] > boilerplate).sum() < least * len(members):
+            continue
+        with np.errstate(over="ignore"):
+            firsts = [int(members[np.argmin(members.astype(np.uint64) * np.uint64(order))]) for order in _ORDERS]
+        for leader in dict.fromkeys(itertools.chain.from_iterable(leaders[first] for first in firsts)):
+            shared = len(np.intersect1d(sets[leader], members, assume_unique=True))
+            if shared >= least * (len(sets[leader]) + len(members) - shared):
+                found[leader].append(row)
+                break
+        else:
+            found[row] = [row]
+            for first in {*firsts}:
+                leaders[first].append(row)
+    # A few of a group may have gathered around another of its texts.
+    return tuple(np.array(rows, dtype=np.int64) for rows in found.values() if len(rows) > boilerplate // 2)
+
+
+def _shingle_sets(texts: Sequence[str]) -> tuple[list[Ints], Ints, Bools]:
+    """For each text the numbers of its shingles, sorted; in how many texts each number is; and which hold numerals."""
     number: defaultdict[str, int] = defaultdict(itertools.count().__next__)
     packed = []
     for text in texts:
@@ -100,10 +134,15 @@ def _shingle_sets(texts: Sequence[str]) -> tuple[list[Ints], Ints]:
             shingles = shingles << _WORD_BITS | codes[place : place + len(shingles)]
         packed.append(np.unique(shingles))
     if not packed:
-        return [], np.zeros(0, dtype=np.int64)
-    _, numbered, rarity = np.unique(np.concatenate(packed), return_inverse=True, return_counts=True)
+        return [], np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
+    shingles, numbered, rarity = np.unique(np.concatenate(packed), return_inverse=True, return_counts=True)
+    digits = np.zeros(1 << _WORD_BITS, dtype=np.bool_)
+    digits[[code & (1 << _WORD_BITS) - 1 for word, code in number.items() if _DIGIT.search(word)]] = True
+    numeric = np.zeros(len(shingles), dtype=np.bool_)
+    for place in range(_SHINGLE):
+        numeric |= digits[shingles >> place * _WORD_BITS & (1 << _WORD_BITS) - 1]
     # Numbers rise with the shingles, so that each set is still sorted.
-    return np.split(numbered, np.cumsum([len(members) for members in packed])[:-1]), rarity
+    return np.split(numbered, np.cumsum([len(members) for members in packed])[:-1]), rarity, numeric
 
 
 def _candidates(sets: Sequence[Ints], rarity: Ints, least: float) -> list[tuple[int, int]]:
@@ -128,4 +167,4 @@ def _words(text: str) -> list[str]:
 
 
 def _numbers(text: str) -> Counter[str]:
-    return Counter(_NUMBER.findall(normalise(text)))
+    return Counter(word for word in _words(text) if _DIGIT.search(word))

@@ -20,7 +20,7 @@ from env.errors import BadInput, nearest
 from env.events import Moments
 from env.observation import ObservationLayout
 from env.reward import Reward
-from env.table_checks import check_log, check_recorded, check_values
+from env.table_checks import check_log, check_recorded, check_seen, check_values
 
 # Longer ids than a UUID with a prefix are kept as objects.
 _LONG_ID = 64
@@ -145,7 +145,7 @@ class RoutingTable:
         arms: tuple[str, ...] | None = None,
         query_ids: Objects | None = None,
         name: str = "arrays",
-        accept_log: bool = False,
+        accept_gaps: bool = False,
     ) -> RoutingTable:
         """A table of plain arrays, as a router's ``fit`` receives them.
 
@@ -158,8 +158,8 @@ class RoutingTable:
             arms: names of the arms; their numbers when ``None``.
             query_ids: ids of the queries; their numbers when ``None``.
             name: what errors call it.
-            accept_log: mask the gaps of a bandit log too, see :func:`env.table_checks.check_log`: the masks then tell
-                an agent what the logging policy chose.
+            accept_gaps: mask whatever was not observed: an arm without any outcome, and the gaps of a bandit log (see
+                :func:`env.table_checks.check_log`), whose masks then tell an agent what the logging policy chose.
 
         Raises:
             BadInput: a value that cannot be, a bandit log, no query on which the reward of some arm is known, an arm
@@ -192,12 +192,9 @@ class RoutingTable:
         names = tuple(str(arm) for arm in range(contexts.n_arms)) if arms is None else arms
         charged = {"cost": observe or bool(weights.any()), "latency": bool(contexts.latency_weight.any())}
         check_recorded(outcomes, contexts.mask, charged, names, name)
-        if not accept_log:
+        if not accept_gaps:
             check_log(outcomes.score, contexts.mask, name)
-        for never in np.flatnonzero(contexts.mask.any(axis=0) & ~allowed.any(axis=0)):
-            raise BadInput(
-                f"{name}: arm `{names[never]}` has no observed outcome; leave it out with trace.select_arms([...])"
-            )
+            check_seen(allowed, contexts.mask, names, name)
         layout = ObservationLayout(contexts.features.shape[1], max_cost_weight if observe else None)
         count = int(keep.sum())
         tasks = np.full(len(contexts), None, dtype=object) if contexts.task is None else contexts.task

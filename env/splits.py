@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from env.contexts import Ints, Objects
 from env.errors import BadInput, nearest
+from env.moments import moment_of
 
 if TYPE_CHECKING:
     from env.trace import Trace
@@ -85,7 +85,7 @@ def times(trace: Trace) -> NDArray[np.float64]:
     found = np.empty(len(trace), dtype=np.float64)
     first: type | None = None
     for row, value in enumerate(column):
-        moment = _moment(value)
+        moment = moment_of(value)
         if moment is None:
             held = "no timestamp" if value is None else f"timestamp {value!r}, which is no ISO date and no number"
             raise BadInput(
@@ -99,23 +99,6 @@ def times(trace: Trace) -> NDArray[np.float64]:
                 f"{trace.query_ids[0]} {column[0]!r}; write all as dates, or all as numbers"
             )
     return found
-
-
-def _moment(value: Any) -> tuple[float, type] | None:
-    """A time as a number, and whether a date (``date``) or a number (``float``) was recorded."""
-    if isinstance(value, str):
-        for read in (float, datetime.fromisoformat):
-            try:
-                value = read(value.strip())
-                break
-            except ValueError:
-                continue
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp(), date
-    if isinstance(value, date):
-        return datetime(value.year, value.month, value.day, tzinfo=UTC).timestamp(), date
-    is_number = isinstance(value, int | float | np.number) and math.isfinite(value)
-    return (float(value), float) if is_number else None
 
 
 def _in_one_part(parts: Ints, groups: Ints) -> Ints:

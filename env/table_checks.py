@@ -45,6 +45,14 @@ def check_recorded(outcomes: Outcomes, may: Bools, charged: dict[str, bool], arm
             )
 
 
+def check_seen(allowed: Bools, may: Bools, arms: tuple[str, ...], name: str) -> None:
+    """Refuse an arm without any outcome: it could be chosen nowhere."""
+    for never in np.flatnonzero(may.any(axis=0) & ~allowed.any(axis=0)):
+        raise BadInput(
+            f"{name}: arm `{arms[never]}` has no observed outcome; leave it out with trace.select_arms([...])"
+        )
+
+
 def check_log(score: Floats, may: Bools, name: str) -> None:
     """Refuse to mask the gaps of a bandit log: what a mask leaves of it is the arm that the logging policy chose.
 

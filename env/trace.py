@@ -184,12 +184,19 @@ class Trace:
         """``(n,)`` a number per normalised prompt: what splits and intervals are clustered by.
 
         Where the prompt is not kept, its ``prompt_hash`` stands in for it, failing that its features, and failing
-        those the query id.
+        those the query id. A query that keeps both text and hash joins those that keep one of them.
         """
         keys = zip(*self.prompt_keys().values(), strict=True)
-        names = [text or kept or seen or f"id {self.query_ids[row]}" for row, (text, kept, seen) in enumerate(keys)]
+        names = [
+            [key for key in (text, kept) if key] or [seen or f"id {self.query_ids[row]}"]
+            for row, (text, kept, seen) in enumerate(keys)
+        ]
+        joined: dict[str, str] = {}
+        for first, *others in names:
+            for other in others:
+                joined[_root(joined, other)] = _root(joined, first)
         number: dict[str, int] = {}
-        return np.array([number.setdefault(name, len(number)) for name in names], dtype=np.int64)
+        return np.array([number.setdefault(_root(joined, first), len(number)) for first, *_ in names], dtype=np.int64)
 
     def split(
         self, seed: int = 0, fractions: tuple[float, float, float] = (0.6, 0.2, 0.2), by: SplitBy = "prompt"
@@ -273,6 +280,13 @@ class Trace:
                 for column, arm in enumerate(self.arms)
             ],
         }
+
+
+def _root(joined: dict[str, str], name: str) -> str:
+    """The one name of all that were joined with this one."""
+    while (above := joined.get(name, name)) != name:
+        name = above
+    return name
 
 
 def _key(content: bytes) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -29,23 +31,29 @@ _HARMLESS_BRACKETS = 500
 _PICKLES = (".pkl", ".pickle", ".joblib")
 
 
-def read_table(path: Path) -> pa.Table:
+def read_table(path: Path, texts: Collection[str] = ()) -> pa.Table:
     """The raw table of a Parquet, CSV or JSONL file.
+
+    Args:
+        path: the file.
+        texts: more columns of a CSV file that are texts even where they look like numbers.
 
     Raises:
         BadInput: no such file, empty, unreadable, or a pickle (which could run code when loaded).
     """
     suffix = path.suffix.lower()
     if suffix in _PICKLES:
-        raise BadInput(
-            f"{path}: pickles can run code and are never loaded; convert it once: "
-            f"python -c \"import pandas as pd; pd.read_pickle('{path.name}').to_parquet('{path.stem}.parquet')\""
-        )
+        code = f"import pandas as pd; pd.read_pickle('{path}').to_parquet('{path.with_suffix('.parquet')}')"
+        raise BadInput(f'{path}: pickles can run code and are never loaded; convert it once: python -c "{code}"')
     if not path.is_file():
         raise BadInput(f"{path}: no such file")
     if path.stat().st_size == 0:
         raise BadInput(f"{path}: the file is empty")
-    readers = {".parquet": _read_parquet, ".csv": _read_csv, ".jsonl": _read_jsonl}
+    readers: dict[str, Callable[[Path], pa.Table]] = {
+        ".parquet": _read_parquet,
+        ".csv": partial(_read_csv, texts=texts),
+        ".jsonl": _read_jsonl,
+    }
     if suffix not in readers:
         raise BadInput(f"{path}: unknown kind of file `{path.suffix}`; a trace is .parquet, .csv or .jsonl")
     try:
@@ -58,15 +66,16 @@ def _read_parquet(path: Path) -> pa.Table:
     return pq.read_table(path, read_dictionary=_REPEATED, partitioning=None)
 
 
-def _read_csv(path: Path, *, threads: bool = True) -> pa.Table:
+def _read_csv(path: Path, *, threads: bool = True, texts: Collection[str] = ()) -> pa.Table:
     # Text stays text: the query 007 is not the query 7, and a prompt may be a number.
+    kept = {*_TEXTS, *texts}
     table = pyarrow.csv.read_csv(
         path,
         read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=threads),
         parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-        convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(_TEXTS, pa.string())),
+        convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(kept, pa.string())),
     )
-    for column in {*_TEXTS} & {*table.column_names}:
+    for column in kept & {*table.column_names}:
         if table.column_names.count(column) == 1:
             # CSV cannot tell an empty text from none.
             empty = pc.equal(table[column], "")
@@ -106,4 +115,4 @@ def _located(path: Path, kind: str, message: str) -> str:
         return f"not a readable {kind} file: {message}"
     if "from object to array" in what and "Column()" in what:
         what = "a list; write one object a line"
-    return f"row {row}: not readable as {kind}: {what[0].lower()}{what[1:]}"
+    return f"row {row}: not readable as {kind}: {what if what[:2].isupper() else what[0].lower() + what[1:]}"

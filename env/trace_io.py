@@ -52,7 +52,8 @@ _NUMBERS_TOO = {
 }
 # One value a query: where its rows differ, none of them is right. (Times differ from call to call.)
 _ONE_PER_QUERY = ("prompt", "task", "split", "prompt_hash", "dial", "cost_weight", "latency_weight")
-_ARMS_KEY = b"pointsman.arms"
+# Where a table says which arms there are, in their order: some may never have been chosen.
+ARMS_METADATA = b"pointsman.arms"
 # What Arrow raises for values that make no column.
 _NO_COLUMN = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, UnicodeEncodeError)
 
@@ -127,7 +128,7 @@ def _odd_one(values: Sequence[Any]) -> tuple[int, str]:
         try:
             pa.array([value])
         except _NO_COLUMN as error:
-            return row, f"{reprlib.repr(value)!a} cannot be stored: {str(error).splitlines()[0]}"
+            return row, f"{reprlib.repr(value)} cannot be stored: {str(error).splitlines()[0]}"
         try:
             pa.array([first, value])
         except _NO_COLUMN:
@@ -239,7 +240,7 @@ def _codes(column: pa.ChunkedArray, before: Sequence[str] = ()) -> tuple[Ints, O
 
 def _stored_arms(table: pa.Table, where: str) -> list[str]:
     """The arms that a saved trace had, in their order: gaps must not reorder the columns of a trace."""
-    stored = (table.schema.metadata or {}).get(_ARMS_KEY, b"[]")
+    stored = (table.schema.metadata or {}).get(ARMS_METADATA, b"[]")
     try:
         arms = json.loads(stored)
     except (ValueError, RecursionError):
@@ -283,7 +284,7 @@ def to_table(trace: Trace) -> pa.Table:
     if trace.features is not None:
         columns["features"] = pa.array(list(trace.features[query]), pa.list_(pa.float32()))
         columns["featuriser"] = pa.array([trace.featuriser] * len(query), pa.string())
-    return pa.table(columns).replace_schema_metadata({_ARMS_KEY: json.dumps(trace.arms)})
+    return pa.table(columns).replace_schema_metadata({ARMS_METADATA: json.dumps(trace.arms)})
 
 
 def save_trace(trace: Trace, path: str | Path) -> Path:
@@ -299,10 +300,31 @@ def save_trace(trace: Trace, path: str | Path) -> Path:
     return write_table(to_table(trace), path)
 
 
+def check_target(path: str | Path) -> None:
+    """What is written is Parquet, and is named so.
+
+    Raises:
+        BadInput: it is named as something else.
+
+    Example:
+        >>> check_target("mine.csv")
+        Traceback (most recent call last):
+        ...
+        env.errors.BadInput: mine.csv: a trace is written as Parquet; name it mine.parquet
+    """
+    if Path(path).suffix.lower() != ".parquet":
+        raise BadInput(f"{path}: a trace is written as Parquet; name it {Path(path).with_suffix('.parquet')}")
+
+
 def write_table(table: pa.Table, path: str | Path) -> Path:
-    """Write a long table as Parquet through a temporary file beside it, so that Ctrl-C leaves no half file."""
+    """Write a long table as Parquet through a temporary file beside it, so that Ctrl-C leaves no half file.
+
+    Raises:
+        BadInput: the file has the name of another kind.
+    """
+    check_target(path)
     # What another program wrote into the head of its file is not ours to hand on.
-    ours = {key: value for key, value in (table.schema.metadata or {}).items() if key == _ARMS_KEY}
+    ours = {key: value for key, value in (table.schema.metadata or {}).items() if key == ARMS_METADATA}
     with whole_file(path) as scratch:
         pq.write_table(table.replace_schema_metadata(ours or None), scratch, compression="zstd", compression_level=19)
     return Path(path)

@@ -8,7 +8,7 @@ import numpy as np
 
 from env.contexts import Ints
 from env.errors import BadInput
-from env.near_duplicates import LEAST_SIMILARITY, near_duplicates
+from env.near_duplicates import BOILERPLATE, LEAST_SIMILARITY, near_duplicates
 from env.problem import SEVERITIES, Problem, some
 from env.prompts import normalise
 from env.splits import PART_NAMES, PARTS, times
@@ -153,6 +153,15 @@ def _near(trace: Trace) -> Iterator[Problem]:
         what = f"{items} prompts are the text of another with other numbers: items of one template"
         where = some(trace.query_ids[rows[np.unique(found.pairs[found.other_numbers])]])
         yield Problem("note", what, where, items, "nothing: they are different questions; count templates where few")
+    if found.clusters:
+        many = sum(map(len, found.clusters))
+        what = (
+            f"{many} prompts are, numbers aside, {LEAST_SIMILARITY:.0%} or more the same as at least "
+            f"{BOILERPLATE // 2} others"
+        )
+        where = some(trace.query_ids[rows[cluster[0]]] for cluster in found.clusters)
+        mend = "look at one group: of copies keep one; of one long template, a router sees hardly anything but that"
+        yield Problem("note", what, where, many, mend)
     pairs = found.pairs[~found.other_numbers]
     if not len(pairs):
         return

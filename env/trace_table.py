@@ -120,7 +120,7 @@ def trace_table(
         arms=recorded.arms,
         query_ids=here.query_ids,
         name=name,
-        accept_log=unobserved == "error",
+        accept_gaps=unobserved == "error",
     )
     gaps = int(may.sum()) - int(table.mask.sum())
     if unobserved == "error" and gaps:

@@ -155,6 +155,7 @@ class PPORouter(Router):
             cost_weight=None if top is None else "observe",
             max_cost_weight=top,
             name="router `ppo`",
+            accept_gaps=True,  # an arm that nobody tried is never chosen in training
         )
         self._layout = table.layout
         mean_cost = float(np.nan_to_num(np.nanmean(whole.cost_usd))) if top else 0.0

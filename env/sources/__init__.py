@@ -25,6 +25,13 @@ SOURCES = (
     routellm.SOURCE,
     long.SOURCE,
 )
+# What columns of a trace are often called, for an example of how to rename them.
+_USUAL = {
+    **dict.fromkeys(("question", "text", "input", "query", "message"), "prompt"),
+    **dict.fromkeys(("model_name", "llm", "engine", "deployment"), "model"),
+    **dict.fromkeys(("grade", "rating", "reward", "quality", "thumbs", "feedback"), "score"),
+    **dict.fromkeys(("ts", "time", "date", "created_at"), "timestamp"),
+}
 
 
 def names() -> tuple[str, ...]:
@@ -63,8 +70,14 @@ def detect(content: Raw | pa.Table | Iterable[Record]) -> str:
     for source in SOURCES:
         if source.looks_like(raw):
             return source.name
-    known = "; ".join(f"{source.name} ({source.what})" for source in SOURCES)
+    if "choices" in raw.columns:
+        raise BadInput(
+            f"{raw.where}: these are answers without their requests, and a router learns from prompts; write a line "
+            '{"request": {...}, "response": {...}} for each'
+        )
+    meant = {_USUAL[name.lower()]: name for name in reversed(raw.columns) if name.lower() in _USUAL}
+    example = ",".join(f"{old}={new}" for new, old in meant.items()) or "question=prompt,llm=model,grade=score"
     raise BadInput(
-        f"{raw.where}: columns {', '.join(map(str, raw.columns))} are of no known format; "
-        f"--map OLD=NEW renames columns, --format chooses: {known}"
+        f"{raw.where}: columns {', '.join(map(str, raw.columns))} are of no known format; name those of a prompt, a "
+        f"model and a score, for example --map {example}, or choose --format {', '.join(names())}"
     )

@@ -15,10 +15,6 @@ from env.sources.raw import Raw
 SCORE_RULE = "a score is in [0, 1], null where not recorded; `--score-range LOW HIGH` maps another scale onto it"
 
 
-# Where a table says which arms there are, in their order, as env.trace_io writes it: some may never have been chosen.
-ARMS_METADATA = b"pointsman.arms"
-
-
 Columns: TypeAlias = Mapping[str, Sequence[Any]]
 
 

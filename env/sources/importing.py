@@ -24,8 +24,8 @@ from env.trace_io import KNOWN, from_table
 _SUFFIXES = (".parquet", ".csv", ".jsonl", ".json", ".npz")
 # Names, whatever they look like.
 _TEXTS = ("query_id", "task", "prompt", "model")
-# Of use for costs only, and no columns of a trace.
-_NOT_KEPT = ("cached_tokens", "reasoning_tokens")
+# Of use for costs and for grades, and no columns of a trace.
+_NOT_KEPT = ("cached_tokens", "reasoning_tokens", "request_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,8 @@ def import_files(
         format: one of :func:`names`; ``None`` to tell by the columns of the first file.
         name: of the trace; that of the first file by default.
         columns: new names of columns, ``{"llm": "model"}``; an empty one leaves the column out.
-        score_range: lowest and highest score of the files' own scale, mapped onto [0, 1].
+        score_range: lowest and highest score of the files' own scale, mapped onto [0, 1]; with
+            ``scores`` the scale of those.
         scores: a file with ``query_id, score`` and perhaps ``model``: grades given elsewhere.
         estimate_tokens: count tokens roughly where they were not recorded and the text was.
         prices: fills costs that were not recorded, from token counts.
@@ -85,7 +86,7 @@ def import_files(
     source = get(format or detect(raws[0]))
     if source is long.SOURCE:
         _check_names(columns or {})
-    if score_range is not None:
+    if score_range is not None and scores is None:
         raws = [_on_unit_scale(raw, *score_range) for raw in raws]
     if source.joins:
         raws = [together(raws)]
@@ -102,7 +103,8 @@ def import_files(
             "the grades of another file by query_id"
         )
     if scores is not None:
-        table, told = _with_scores(table, read_raw(Path(scores), _TEXTS))
+        grades = read_raw(Path(scores), _TEXTS)
+        table, told = _with_scores(table, grades if score_range is None else _on_unit_scale(grades, *score_range))
         notes = [*(note for note in notes if "no score" not in note), told]
     title = name or Path(paths[0]).stem
     if estimate_tokens or prices is not None:
@@ -213,8 +215,18 @@ def _with_scores(table: pa.Table, grades: Raw) -> tuple[pa.Table, str]:
     for row, key in enumerate(zip(*(grades.texts(name) for name in keys), strict=True)):
         if key in found:
             grades.fail(row, ", ".join(keys), f"a second score for {' '.join(map(str, key))}")
+        if np.isnan(values[row]):
+            continue  # not graded
         found[key] = float(values[row])
     asked = list(zip(*(map(str, table[name].to_pylist()) for name in keys), strict=True))
+    if "request_id" in table.column_names:
+        # A grade may be that of one call; and without a model it is, where a query is named after its first call.
+        calls = list(map(str, table["request_id"].to_pylist()))
+        alone = {*calls} if len(keys) == 1 else set[str]()
+        asked = [
+            own if (own := (call, *key[1:])) in found or key[0] in alone else key
+            for call, key in zip(calls, asked, strict=True)
+        ]
     if len(keys) == 1 and len(set(asked)) < len(asked):
         raise BadInput(f"{grades.where}: several models answered one query; add a column `model` to the scores")
     matched = [key in found for key in asked]

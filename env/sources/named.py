@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from env.errors import BadInput
+from env.errors import BadInput, nearest
 from env.sources.download import download
 from env.sources.public_sets import PublicSet, names, public_set
 from env.sources.recipes import make
@@ -37,7 +37,7 @@ def load_trace(source: str | Path) -> Trace:
     if name in names("arrivals") and not Path(source).exists():
         raise BadInput(f"{name}: a set of arrivals, and no trace: pointsman.load_arrivals({name!r})")
     if Path(name).suffix == "" and name != "bundled" and not Path(source).exists() and os.sep not in name:
-        raise BadInput(f"{name}: no such file, and no public set of that name; sets: bundled, {', '.join(names())}")
+        raise BadInput(f"{name}: no such file, and no public set of that name{nearest(name, ['bundled', *names()])}")
     return read_trace(source)
 
 

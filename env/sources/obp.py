@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from env.contexts import Floats
 from env.errors import BadInput
-from env.sources.base import ARMS_METADATA, SCORE_RULE, Long, Source
+from env.sources.base import SCORE_RULE, Long, Source
 from env.sources.raw import Raw, Record
 from env.trace import Trace
+from env.trace_io import ARMS_METADATA
 
 _NEEDED = ("context", "action", "reward", "pscore")
 # What simulations add, and no log could hold.

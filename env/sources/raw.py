@@ -16,15 +16,11 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
 
 from env.contexts import Floats
 from env.errors import BadInput
 from env.trace_formats import read_table
 
-# No row may be larger than this, so it is far more than the longest prompt.
-_BLOCK_BYTES = 64 << 20
 # What numpy and zipfile raise for files that are broken in one way or another.
 _BROKEN_ARRAYS = (
     OSError, ValueError, TypeError, KeyError, EOFError, MemoryError, SyntaxError, NotImplementedError, RuntimeError,
@@ -111,7 +107,7 @@ class Raw:
             made = values.cast(pa.int8() if pa.types.is_boolean(values.type) else pa.float64(), safe=False)
             floats: Floats = made.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            floats = np.array([self._number(row, column, v) for row, v in enumerate(values.to_pylist())])
+            floats = np.array([self._number(row, column, v, rule) for row, v in enumerate(values.to_pylist())])
         wrong = (floats < low) | (floats > high) | np.isinf(floats)
         if wrong.any():
             row = int(np.argmax(wrong))
@@ -126,18 +122,19 @@ class Raw:
         Raises:
             BadInput: it is something else.
         """
-        made = self._number(row, column, value)
+        made = self._number(row, column, value, rule)
         if math.isinf(made) or made < low or made > high:
             self.fail(row, column, f"{made:g}; {rule or 'it must be finite and 0 or more'}")
         return None if math.isnan(made) else made
 
-    def _number(self, row: int, column: str, value: Any) -> float:
+    def _number(self, row: int, column: str, value: Any, rule: str) -> float:
         try:
             return math.nan if value is None or value == "" else float(value)
         except OverflowError:
             self.fail(row, column, "a number beyond 1e308")
         except (TypeError, ValueError):
-            self.fail(row, column, f"{reprlib.repr(value)} is not a number")
+            words = "; write words as numbers, for example 1 for up and 0 for down" if isinstance(value, str) else ""
+            self.fail(row, column, f"{reprlib.repr(value)} is not a number{words}{rule and f'; {rule}'}")
 
     def object(self, row: int, column: str, value: Any) -> Record:
         """A nested object, empty where it is null.
@@ -208,11 +205,11 @@ def read_raw(path: Path, texts: Collection[str] = ()) -> Raw:
     """
     where, suffix = str(path), path.suffix.lower()
     if suffix not in (".json", ".jsonl", ".npz"):
-        table = read_table(path)
+        table = read_table(path, texts)
         for name in table.column_names:
             if (count := table.column_names.count(name)) > 1:
                 raise BadInput(f"{path}: row 0 (header): column `{name}` is there {count} times; each has its own name")
-        raw = Raw.of(_as_written(path, table, texts) if suffix == ".csv" else table, where)
+        raw = Raw.of(table, where)
     else:
         if not path.is_file():
             raise BadInput(f"{path}: no such file")
@@ -223,28 +220,6 @@ def read_raw(path: Path, texts: Collection[str] = ()) -> Raw:
     if not len(raw):
         raise BadInput(f"{path}: the file holds no rows")
     return raw
-
-
-def _as_written(path: Path, table: pa.Table, texts: Collection[str]) -> pa.Table:
-    columns = [name for name in table.column_names if name in texts]
-    if not columns:
-        return table
-    try:
-        written = pyarrow.csv.read_csv(
-            path,
-            read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES),
-            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-            convert_options=pyarrow.csv.ConvertOptions(
-                include_columns=columns, column_types=dict.fromkeys(columns, pa.string())
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        raise BadInput(f"{path}: not readable as csv: {str(error).splitlines()[0]}") from error
-    for name in columns:
-        # CSV cannot tell an empty text from none.
-        text = pc.if_else(pc.equal(written[name], ""), pa.scalar(None, pa.string()), written[name])
-        table = table.set_column(table.column_names.index(name), name, text)
-    return table
 
 
 def _json_lines(path: Path) -> list[Record]:

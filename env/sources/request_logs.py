@@ -1,22 +1,36 @@
-"""Logs of requests: LiteLLM's log payloads and spend logs, OpenAI batch files, or request and response side by side."""
+"""Logs of requests: LiteLLM's payloads and spend logs, OpenAI batch files, or request and response side by side."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
+
+import numpy as np
+import pyarrow as pa
 
 from env.errors import BadInput
-from env.prompts import render
+from env.moments import seconds
 from env.sources.base import SCORE_RULE, Long, Source
+from env.sources.chats import answer, error, prompt
 from env.sources.raw import Raw, Record
-from env.trace_io import table_of
+from env.trace_io import KNOWN, OPTIONAL_PER_QUERY, table_of
 
 _HOW_TO_SCORE = (
     "{count} of {all} requests have no score: add `score` (0..1) to their lines, or `--scores FILE` with query_id and "
     "score; without scores nothing can be compared on quality"
 )
+_CALL_IDS = ("request_id", "id")
+_TIMES = ("startTime", "endTime", "completionStartTime")
+# Read here under names of their own; what else a trace knows is kept as it stands.
+_READ = {
+    "custom_id", "query_id", *_CALL_IDS, *_TIMES, "request", "response", "body", "model", "messages", "input", "prompt",
+    "instructions", "system", "output", "choices", "content", "usage", "prompt_tokens", "completion_tokens",
+    "input_tokens", "output_tokens", "response_cost", "spend", "cost", "cost_usd", "response_cost_failure_debug_info",
+    "latency_s", "response_time", "created", "created_at", "timestamp", "task", "score", "status", "error", "error_str",
+}  # fmt: skip
+# What rows of one query have in common: a row with another agent or dial was another decision.
+_OF_A_QUERY = ("prompt", "task", *(name for name in OPTIONAL_PER_QUERY if name != "timestamp"))
 
 
 def looks_like(raw: Raw) -> bool:
@@ -25,6 +39,7 @@ def looks_like(raw: Raw) -> bool:
     return (
         {"messages", "model"} <= names
         or {"request", "response"} <= names
+        or {"model", "input", "output", "usage"} <= names
         or ("custom_id" in names and bool(names & {"body", "response"}))
     )
 
@@ -38,116 +53,165 @@ def to_long(raw: Raw) -> Long:
     if not answered:
         raise BadInput(f"{raw.where}: requests only, and no responses; give the batch's output file too")
     rows = [_row(raw, row, raw.records[row], asked) for row in answered]
+    kept = [name for name in raw.columns if name in KNOWN and name not in _READ]
+    for made, row in zip(rows, answered, strict=True):
+        made |= {name: value for name in kept if (value := raw.records[row].get(name)) is not None}
+    notes = _name_queries(rows)
     unscored = sum(row["score"] is None for row in rows)
-    notes = [_HOW_TO_SCORE.format(count=unscored, all=len(rows))] if unscored else []
+    notes += [_HOW_TO_SCORE.format(count=unscored, all=len(rows))] if unscored else []
     if free := sum(row["cost_usd"] == 0 and bool(row["output_tokens"]) for row in rows):
         notes.append(f"{free} requests with output cost 0 dollars: LiteLLM writes that for models without a price too")
-    return Long(table_of(rows), tuple(notes))
+    if written := sum(bool(row.pop("written")) for row in rows):
+        notes.append(
+            f"{written} requests wrote to Anthropic's cache: those tokens count as input at its plain price (they are "
+            "billed dearer)"
+        )
+
+    def fail(row: int, column: str, what: str) -> NoReturn:
+        raw.fail(answered[row], column, what)
+
+    table = table_of([{name: value for name, value in row.items() if name not in kept} for row in rows], fail)
+    others = Raw.of([{name: row.get(name) for name in kept} for row in rows]).table if kept else pa.table({})
+    for name in kept:
+        if name in table.column_names:
+            table = table.drop_columns([name])
+        table = table.append_column(name, others[name])
+    return Long(table, tuple(notes), (), tuple(n for n in raw.columns if n not in _READ and n not in KNOWN))
 
 
-def _row(raw: Raw, row: int, record: Record, asked: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    response = _object(record.get("response")) or {}
-    request = _object(record.get("request")) or asked.get(str(record.get("custom_id"))) or record
-    if "body" in response:  # an OpenAI batch wraps the completion
-        response = _object(response["body"]) or {}
-    usage = _object(record.get("usage")) or _object(response.get("usage")) or {}
-    started, ended = _seconds(raw, row, record, "startTime"), _seconds(raw, row, record, "endTime")
-    first = _seconds(raw, row, record, "completionStartTime")
+def _row(raw: Raw, row: int, record: Record, asked: Mapping[str, Record]) -> dict[str, Any]:
+    request = _object(raw, row, "request", record.get("request")) or asked.get(str(record.get("custom_id"))) or record
+    response = _response(raw, row, record)
+    usage = _object(raw, row, "usage", _first(record, "usage") or response.get("usage"))
+    started, ended, first = (_moment(raw, row, record, name) for name in _TIMES)
     model = record.get("model") or response.get("model") or request.get("model")
     if not model:
         raw.fail(row, "model", "null")
-    cost = _first(record, "response_cost", "spend", "cost")
+    cost = _first(record, "response_cost", "spend", "cost", "cost_usd")
     if record.get("response_cost_failure_debug_info"):
         cost = None  # LiteLLM's 0 of a model that it has no price of
-    latency = record.get("latency_s", record.get("response_time"))
-    error = _error(record)
+    latency = raw.number(row, "latency_s", _first(record, "latency_s", "response_time"))
+    if latency is None and started is not None and ended is not None:
+        latency = raw.number(row, "endTime", ended - started, rule="it is before startTime")
+    when = started if started is not None else _moment(raw, row, record, "timestamp")
+    created = _first({**record, **response}, "created", "created_at")
+    failed = error(record, response)
     return {
-        "query_id": str(
-            _first(record, "custom_id", "query_id", "request_id", "id") or response.get("id") or f"row-{row + 1}"
-        ),
+        "query_id": _first(record, "query_id", "custom_id"),
+        "request_id": str(_first(record, *_CALL_IDS) or response.get("id") or f"row-{row + 1}"),
         "task": record.get("task"),
-        "prompt": _prompt(raw, row, request),
+        "prompt": prompt(raw, row, request),
         "model": str(model),
         "score": raw.number(row, "score", record.get("score"), 1, SCORE_RULE),
-        "input_tokens": _first(usage, "prompt_tokens", "input_tokens") or record.get("prompt_tokens"),
-        "output_tokens": _first(usage, "completion_tokens", "output_tokens") or record.get("completion_tokens"),
-        "cached_tokens": _detail(usage, ("prompt_tokens_details", "input_tokens_details"), "cached_tokens"),
-        "reasoning_tokens": _detail(usage, ("completion_tokens_details", "output_tokens_details"), "reasoning_tokens"),
+        **_tokens(raw, row, record, usage),
         "cost_usd": raw.number(row, "response_cost", cost),
-        "latency_s": ended - started if latency is None and started is not None and ended is not None else latency,
+        "latency_s": latency,
         "ttft_s": first - started if first is not None and started is not None and first >= started else None,
-        "timestamp": started if started is not None else response.get("created"),
-        "error": error,
-        "response": None if error else _answer(response),
+        "timestamp": when if when is not None else seconds(created),
+        "error": failed,
+        "response": None if failed else answer(raw, row, response),
     }
 
 
-def _prompt(raw: Raw, row: int, request: Mapping[str, Any]) -> str:
-    messages = _object(request.get("messages"))
-    if messages is None:
-        messages = request.get("input") or request.get("prompt")
-    if isinstance(messages, str) and messages:
-        return messages
-    if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
-        raw.fail(
-            row,
-            "messages",
-            f"{messages!r} is no list of chat messages; batch outputs need the batch's input file beside them, and "
-            "LiteLLM keeps prompts only with `store_prompts_in_spend_logs: true`",
-        )
-    return render(messages)
+def _response(raw: Raw, row: int, record: Record) -> Record:
+    given = record.get("response")
+    if isinstance(given, str) and given and not given.lstrip().startswith(("{", "[")):
+        return {"output": given}  # the bare answer
+    if given is None and record.keys() & {"output", "choices"}:
+        return record
+    response = _object(raw, row, "response", given)
+    return _object(raw, row, "response.body", response["body"]) if "body" in response else response
 
 
-def _answer(response: Mapping[str, Any]) -> str | None:
-    choices = response.get("choices")
-    if not isinstance(choices, list) or not choices:
-        return None
-    content = (choices[0].get("message") or {}).get("content")
-    return content if isinstance(content, str) else None
+def _tokens(raw: Raw, row: int, record: Record, usage: Record) -> dict[str, Any]:
+    def count(name: str, value: Any) -> float | None:
+        return raw.number(row, name, value)
+
+    def detail(name: str, *groups: str) -> float | None:
+        held = next((usage[group] for group in groups if usage.get(group) is not None), None)
+        return count(name, _object(raw, row, groups[0], held).get(name))
+
+    inputs = count("input_tokens", _first({**record, **usage}, "prompt_tokens", "input_tokens"))
+    outputs = count("output_tokens", _first({**record, **usage}, "completion_tokens", "output_tokens"))
+    cached = detail("cached_tokens", "prompt_tokens_details", "input_tokens_details")
+    read = count("cache_read_input_tokens", usage.get("cache_read_input_tokens"))
+    written = count("cache_creation_input_tokens", usage.get("cache_creation_input_tokens"))
+    if inputs is not None and usage.get("prompt_tokens") is None and cached is None:
+        inputs += (read or 0) + (written or 0)  # Anthropic's own count leaves both out of input_tokens
+    cached = read if cached is None else cached
+    reasoning = detail("reasoning_tokens", "completion_tokens_details", "output_tokens_details")
+    for name, part, whole in (("cached_tokens", cached, inputs), ("reasoning_tokens", reasoning, outputs)):
+        if part is not None and whole is not None and part > whole:
+            raw.fail(row, name, f"{part:g}; they are part of the {whole:g} of all, and cannot be more")
+    return {
+        "input_tokens": inputs,
+        "output_tokens": outputs,
+        "cached_tokens": cached,
+        "reasoning_tokens": reasoning,
+        "written": written,
+    }
 
 
-def _error(record: Record) -> str | None:
-    failed = record.get("status") in ("failure", "error") or record.get("error")
-    code = (_object(record.get("response")) or {}).get("status_code")
-    if isinstance(code, int) and code >= 400:
-        return f"HTTP {code}"
-    if not failed:
-        return None
-    told = record.get("error_str") or record.get("error") or "failed"
-    return told if isinstance(told, str) else json.dumps(told)
+def _name_queries(rows: list[dict[str, Any]]) -> list[str]:
+    """Name the queries of rows that have no id: one prompt that several models answered is one query.
+
+    A repeat to the same model is another query, and so is each row with a propensity: that was a choice of its own.
+    """
+    found: dict[tuple[Any, ...], str] = {}
+    models: dict[tuple[Any, ...], int] = {}
+    taken = {str(row["query_id"]) for row in rows if row["query_id"] is not None}
+    joined = 0
+    # In the order of time, so that of repeats those belong together that came together.
+    times = np.array([np.nan if row["timestamp"] is None else row["timestamp"] for row in rows], dtype=np.float64)
+    for number in np.argsort(times, kind="stable") if np.isfinite(times).all() else range(len(rows)):
+        row = rows[number]
+        if row["query_id"] is not None:
+            row["query_id"] = str(row["query_id"])
+            continue
+        said = tuple(str(row.get(name)) for name in _OF_A_QUERY)
+        asked = (*said, row["model"], row.get("attempt"))
+        models[asked] = models.get(asked, -1) + 1
+        alone = number if row.get("propensity") is not None else None
+        key = (*said, models[asked], alone)
+        joined += key in found
+        if key not in found:
+            name, count = row["request_id"], 1
+            while name in taken:
+                count += 1
+                name = f"{row['request_id']}#{count}"
+            taken.add(name)
+            found[key] = name
+        row["query_id"] = found[key]
+    if not joined:
+        return []
+    return [
+        f"no query_id: requests with the same prompt to different models are one query ({len(rows)} requests, "
+        f"{len({row['query_id'] for row in rows})} queries); a repeat to the same model is another"
+    ]
 
 
-def _object(value: Any) -> Any:
-    """An object or list; database exports hold them as JSON text."""
-    if isinstance(value, str):
+def _object(raw: Raw, row: int, column: str, value: Any) -> Record:
+    """An object, empty where it is null; database exports hold them as JSON text."""
+    if isinstance(value, str) and value:
         try:
             value = json.loads(value)
-        except ValueError:
-            return None
-    return value if isinstance(value, dict | list) and value else None
+        except (ValueError, RecursionError):
+            raw.fail(row, column, "not readable as JSON")
+    return raw.object(row, column, value or None)
 
 
-def _first(record: Mapping[str, Any], *names: str) -> Any:
+def _first(record: Record, *names: str) -> Any:
     return next((record[name] for name in names if record.get(name) is not None), None)
 
 
-def _detail(usage: Mapping[str, Any], groups: tuple[str, ...], name: str) -> Any:
-    return next((usage[group].get(name) for group in groups if isinstance(usage.get(group), dict)), None)
-
-
-def _seconds(raw: Raw, row: int, record: Record, name: str) -> float | None:
-    """A moment in seconds since 1970: recorded so, or as ISO text (UTC where it names no zone)."""
+def _moment(raw: Raw, row: int, record: Record, name: str) -> float | None:
     value = record.get(name)
     if value is None or value == "":
         return None
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            return raw.number(row, name, value, rule="seconds since 1970 or an ISO time")
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-    return raw.number(row, name, value)
+    found = seconds(value)
+    if found is None:
+        raw.fail(row, name, f"{value!r} is no moment: seconds since 1970 or an ISO time")
+    return found
 
 
 SOURCE = Source(

@@ -73,7 +73,10 @@ def import_(
         typer.Option("--map", metavar="OLD=NEW[,...]", help="Rename columns; `OLD=` leaves one out."),
     ] = None,
     score_range: Annotated[
-        tuple[float, float] | None, typer.Option("--score-range", metavar="LOW HIGH", help="The scale of the scores.")
+        tuple[float, float] | None,
+        typer.Option(
+            "--score-range", metavar="LOW HIGH", help="The scale of the scores (those of --scores, where it is given)."
+        ),
     ] = None,
     scores: Annotated[
         Path | None, typer.Option("--scores", help="Grades given elsewhere: query_id, score, perhaps model.")
@@ -95,8 +98,9 @@ def import_(
     """Read logs in their own format, check every value, and write a trace."""
     from env.prices import PriceTable
     from env.sources.importing import import_files
-    from env.trace_io import write_table
+    from env.trace_io import check_target, write_table
 
+    check_target(out)
     shown, table = Output(json), PriceTable.load()
     found = import_files(
         sources,
@@ -151,8 +155,10 @@ def export(
     json: JsonTarget = None,
 ) -> None:
     """Write what a server recorded as a trace."""
+    from env.trace_io import check_target
     from experiments.export import export_log
 
+    check_target(out)
     shown = Output(json)
     trace = export_log(store, out)
     shown.say(f"{out}: {trace!r}")

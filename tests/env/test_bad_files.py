@@ -119,6 +119,12 @@ CASES = {
         lines({**_CHAT, "messages": [{"role": "user", "content": "\udc00"}]}),
         "row 1: not JSON: half a character",
     ),
+    "half a character in JSON text in a log": (
+        "a.jsonl",
+        lines(_CHAT, {**_CHAT, "messages": json.dumps([{"role": "user", "content": "\ud800"}])}),
+        r"row 2: column prompt: '\\ud800' cannot be stored",
+    ),
+    "deep JSON text in a log": ("a.jsonl", lines(_CHAT, {**_CHAT, "response": _DEEP}), "row 2: column response"),
     "a result that is a text": (
         "a.jsonl",
         lines({"global_index": "A", "prediction": "m", "generated_result": "x"}),

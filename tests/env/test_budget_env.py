@@ -173,7 +173,7 @@ def test_a_budget_that_buys_nothing_is_told() -> None:
     score = np.full((6, 2), 0.5)
     score[:, 0] = np.where(np.arange(6) < 1, 0.5, np.nan)
     outcomes = Outcomes.of(score, np.where(np.isnan(score), np.nan, [0.01, 1.0]))
-    made = RoutingTable.of(Contexts.of(np.zeros((6, 1)), 2), outcomes, accept_log=True)
+    made = RoutingTable.of(Contexts.of(np.zeros((6, 1)), 2), outcomes, accept_gaps=True)
     env = RoutingBudgetEnv(made, window=2, budget_usd=0.5)
     assert env.reset(seed=0)[1]["action_mask"].tolist() == [1, 0], "windows without any such query are passed over"
     retired = [{"kind": "outage", "arm": "0", "at": 0, "until": None}]
@@ -239,7 +239,7 @@ def test_outcomes_of_arms_not_chosen_do_not_reach_the_agent(seed: int, scenario:
 
     def world(columns: Any) -> RoutingBudgetEnv:
         contexts = Contexts.of(features, n_arms, task=np.array(["a", "b"] * (n // 2), dtype=object), latency_weight=0.1)
-        made = RoutingTable.of(contexts, Outcomes.of(*columns), accept_log=True)
+        made = RoutingTable.of(contexts, Outcomes.of(*columns), accept_gaps=True)
         object.__setattr__(made, "price_usd", price)
         return RoutingBudgetEnv(made, window=4, budget_usd=float(price.min() * 6), scenario=scenario)
 

@@ -241,7 +241,7 @@ def test_files_come_before_names_and_unknown_names_are_listed(
     nowhere: Path, small_trace: Trace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(nowhere)
-    with pytest.raises(BadInput, match=r"routelm: no such file, and no public set of that name; sets: bundled, alpaca"):
+    with pytest.raises(BadInput, match=r"no such file, and no public set of that name; did you mean `routellm`"):
         load_trace("routelm")
     with pytest.raises(BadInput, match=r"no public trace set `routelm`; did you mean `routellm`"):
         load_named("routelm")

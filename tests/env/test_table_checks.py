@@ -65,7 +65,7 @@ def test_a_few_fallbacks_do_not_unmake_a_bandit_log(fallbacks: int) -> None:
         table(outcomes(score=score))
     with pytest.raises(BadInput, match=r"bandit log.*unobserved='model'"):
         RoutingEnv(as_trace(score), part="all")
-    assert table(outcomes(score=score), accept_log=True).mask.sum() == (~np.isnan(score)).sum()
+    assert table(outcomes(score=score), accept_gaps=True).mask.sum() == (~np.isnan(score)).sum()
     assert RoutingEnv(as_trace(score), part="all", unobserved="model").table.mask.all()
 
 

@@ -214,3 +214,12 @@ def test_prompt_keys_are_equal_exactly_where_groups_are(prompts: list[str]) -> N
     half = trace.take(np.arange(len(trace))[::-2])
     assert set(half.prompt_keys()["text"]) <= set(keys)
     assert asked(prompts[:3]).prompt_keys()["text"] == keys[:3], "the same in every trace"
+
+
+def test_a_prompt_kept_as_text_and_later_as_a_hash_is_one() -> None:
+    def row(number: int, prompt: str | None, kept: str | None) -> dict[str, object]:
+        features = {"features": [float(number)], "featuriser": "mine"}
+        return {"query_id": f"q{number}", "prompt": prompt, "prompt_hash": kept, "model": "a", "score": 1.0, **features}
+
+    rows = [row(0, "hello", None), row(1, "Hello", "h1"), row(2, None, "h1"), row(3, None, "h2"), row(4, "bye", "h2")]
+    assert from_rows(rows).groups.tolist() == [0, 0, 0, 1, 1]

@@ -323,7 +323,11 @@ def test_files_that_are_no_traces(tmp_path: Path) -> None:
     fails("deep.csv", b'a,b\n"x\ny",2\n1,2\n7\n', "row 3: not readable as csv: expected 2 columns, got 1")
     fails("latin.csv", b"prompt\nx\n\xff\xfe\n", "row 2: not readable as csv: .*invalid UTF8")
     fails("header.csv", ",".join(REQUIRED).encode() + b"\n", "the file holds no rows")
-    fails("old.pkl", b"cos\nsystem\n", r"never loaded; convert it once: .*read_pickle\('old.pkl'\)")
+    fails(
+        "old.pkl",
+        b"cos\nsystem\n",
+        r"never loaded; .*read_pickle\('.*/old.pkl'\)\.to_parquet\('.*/old\.parquet'\)",
+    )
     fails("OLD.PKL", b"cos\nsystem\n", "never loaded")
     fails("trace.xlsx", b"PK", "a trace is .parquet, .csv or .jsonl")
 

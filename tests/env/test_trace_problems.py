@@ -324,6 +324,31 @@ def test_items_that_share_a_long_prefix_are_not_near_duplicates() -> None:
     assert len(near_duplicates(items, 0.6, boilerplate=99).pairs) == 60 * 59 / 2, "what leaving out the prefix is for"
 
 
+def test_many_near_copies_are_a_cluster_though_none_of_their_pairs_is_told() -> None:
+    words = f"{STORY} {STORY[::-1]}".split()
+    copies = [" ".join([*words[:at], "x" * (at + 1), *words[at + 1 :]]) for at in range(0, 30)]
+    few = near_duplicates(copies[:8])
+    assert len(few.pairs) and not few.clusters
+    found = near_duplicates(["Something else is asked here by somebody", *copies])
+    assert not len(found.pairs), "their words are those of a template"
+    assert [len(cluster) > 20 for cluster in found.clusters] == [True]
+    assert 0 not in found.clusters[0]
+    sums = [f"{STORY} What is {number} plus {number + 7}, and why?" for number in range(10, 60)]
+    assert [len(cluster) for cluster in near_duplicates(sums).clusters] == [50]
+    rows = [{"query_id": str(n), "prompt": text, "model": "m", "score": 1.0} for n, text in enumerate(sums)]
+    assert only(problems(from_rows(rows)), "50 prompts are, numbers aside, 85% or more the same as at least 10 others")
+
+
+def test_texts_without_spaces_are_cut_by_character() -> None:
+    base = "快速的棕色狐狸跳过懒狗然后跑进深深的黑暗森林里再也没有回来过"
+    found = near_duplicates(
+        [base, base + "吗", "今天天气怎么样我们一起去公园散步吧", f"{base}3", f"{base}4"], least=0.8
+    )
+    assert [0, 1] in found.pairs.tolist()
+    assert not (found.pairs == 2).any()
+    assert found.other_numbers[found.pairs.tolist().index([3, 4])]
+
+
 def validated(capsys: pytest.CaptureFixture[str], path: Path | str) -> tuple[int, Any]:
     status = main(["trace", "validate", str(path), "--json"])
     return status, json.loads(capsys.readouterr().out)

@@ -115,3 +115,12 @@ def test_info_knows_the_public_sets(
     assert main(["trace", "validate", "routellm"]) == 0
     capsys.readouterr()
     assert as_json(capsys, "trace", "info", "routellm.parquet")["queries"] == 60
+
+
+def test_a_trace_is_not_written_under_the_name_of_another_kind(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["trace", "import", "log.jsonl", "--out", "x.csv"]) == 2
+    assert capsys.readouterr().err == "error: x.csv: a trace is written as Parquet; name it x.parquet\n"
+    assert main(["trace", "export", "--out", "x"]) == 2
+    assert not (folder / "x.csv").exists()
