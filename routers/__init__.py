@@ -36,12 +36,16 @@ _BUILT_IN = {
     "beta_thompson": "routers.beta_thompson:BetaThompson",
     "beta_thompson_task": "routers.beta_thompson_task:BetaThompsonTask",
     "bootstrap_thompson": "routers.bootstrap_thompson:BootstrapThompson",
+    "budget": "routers.budget:Budget",
     "linucb": "routers.linucb:LinUCB",
     "linear_thompson": "routers.thompson:LinearThompson",
     "discounted_linucb": "routers.discounted:DiscountedLinUCB",
     "discounted_thompson": "routers.discounted:DiscountedThompson",
     "knn": "routers.knn:KNN",
     "ridge": "routers.ridge:Ridge",
+    "logistic": "routers.logistic:LogisticRouter",
+    "factorisation": "routers.factorisation:Factorisation",
+    "clusters": "routers.clusters:Clusters",
     "ppo": "routers.ppo:PPORouter",
 }
 
