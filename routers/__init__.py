@@ -44,6 +44,7 @@ _BUILT_IN = {
     "knn": "routers.knn:KNN",
     "ridge": "routers.ridge:Ridge",
     "logistic": "routers.logistic:LogisticRouter",
+    "boosting": "routers.boosting:Boosting",
     "factorisation": "routers.factorisation:Factorisation",
     "clusters": "routers.clusters:Clusters",
     "ppo": "routers.ppo:PPORouter",

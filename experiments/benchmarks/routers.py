@@ -17,7 +17,7 @@ from routers.base import Router
 
 # The size of the problem in a deployment: default features, a handful of models, a few thousand recorded queries.
 _ARMS, _FEATURES, _TRAINING, _BATCH = 4, 270, 2_000, 1_000
-_TRAINED_SLOWLY = ("ppo",)  # decides as fast untrained
+_TRAINED_SLOWLY = ("a2c", "dqn", "ppo")  # they decide as fast untrained
 
 
 def measure(names: Sequence[str] | None = None) -> list[dict[str, Any]]:

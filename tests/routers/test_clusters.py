@@ -7,7 +7,7 @@ import pytest
 
 from env.contexts import Contexts, Outcomes
 from env.errors import BadInput
-from routers.clusters import Clusters, ClusterMeans
+from routers.clusters import ClusterMeans, Clusters
 from routers.kmeans import fit_centres
 
 
@@ -46,7 +46,7 @@ def test_noise_gets_few_clusters_and_themes_get_enough() -> None:
 
 
 def test_left_out_residuals_are_those_without_the_row() -> None:
-    x, theme = themes(60, 3)
+    x, _ = themes(60, 3)
     y = np.random.default_rng(2).random((60, 3)).astype(np.float32)
     y[np.random.default_rng(3).random(y.shape) < 0.3] = np.nan
     means = ClusterMeans(fit_centres(x, 3), x, y, tau=0.0)

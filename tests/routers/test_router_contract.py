@@ -22,8 +22,8 @@ from tests.conftest import needs
 
 ARMS, FEATURES = 4, 6
 
-# Training PPO needs torch; deciding with it does not.
-NEEDS_TRAIN = {"ppo"}
+# Training these needs torch or scikit-learn; deciding with them does not.
+NEEDS_TRAIN = {"boosting", "ppo", "a2c", "dqn"}
 # So that the suite stays quick; `ppo` reaches the thresholds below with far fewer steps than it takes on real data.
 SETTINGS: dict[str, dict[str, Any]] = {"ppo": {"n_envs": 256, "n_steps": 8, "batch_size": 256, "total_steps": 24_576}}
 
