@@ -121,7 +121,7 @@ class Boosting(Estimator):
 
 
 class Forest:
-    """Complete binary trees of one depth ``D`` for ``K`` arms; the children of node ``i`` are ``2i + 1`` and ``2i + 2``.
+    """Complete binary trees of depth ``D`` for ``K`` arms; node ``i`` has the children ``2i + 1`` and ``2i + 2``.
 
     Args:
         base: ``(K,)`` what each arm's trees are added to; NaN for an arm of which nothing is known.
