@@ -37,6 +37,8 @@ _BUILT_IN = {
     "beta_thompson_task": "routers.beta_thompson_task:BetaThompsonTask",
     "bootstrap_thompson": "routers.bootstrap_thompson:BootstrapThompson",
     "budget": "routers.budget:Budget",
+    "max_cost": "routers.max_cost:MaxCost",
+    "quality_floor": "routers.quality_floor:QualityFloor",
     "linucb": "routers.linucb:LinUCB",
     "linear_thompson": "routers.thompson:LinearThompson",
     "discounted_linucb": "routers.discounted:DiscountedLinUCB",
