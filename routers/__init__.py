@@ -50,6 +50,9 @@ _BUILT_IN = {
     "factorisation": "routers.factorisation:Factorisation",
     "clusters": "routers.clusters:Clusters",
     "ppo": "routers.ppo:PPORouter",
+    "a2c": "routers.a2c:A2CRouter",
+    "dqn": "routers.dqn:DQNRouter",
+    "barp": "routers.barp:BaRP",
 }
 
 

@@ -38,11 +38,13 @@ class Problem:
         contexts: ``n`` rows.
         outcomes: ``(n, K)`` scores.
         inputs: ``(n, d + 1)`` float64 features and a constant, for packages that add none themselves.
+        expected: ``(n, K)`` scores without their noise.
     """
 
     contexts: Contexts
     outcomes: Outcomes
     inputs: NDArray[np.float64]
+    expected: NDArray[np.float64]
 
     @classmethod
     def drawn(cls, n_features: int, n: int = _ROUNDS) -> Problem:
@@ -53,7 +55,7 @@ class Problem:
         mean = features @ rng.normal(size=(n_features, _ARMS))
         mean = 0.5 + 0.15 * (mean - mean.mean()) / mean.std()
         outcomes = Outcomes.of(mean + 0.1 * rng.normal(size=mean.shape))
-        return cls(Contexts.of(features, _ARMS), outcomes, np.c_[features, np.ones(n)])
+        return cls(Contexts.of(features, _ARMS), outcomes, np.c_[features, np.ones(n)], mean)
 
 
 def measure(sizes: Sequence[int] = (384, 64), pass_s: float = _PASS_S) -> list[dict[str, Any]]:

@@ -10,7 +10,8 @@ import pytest
 
 from env.contexts import Contexts, Outcomes
 from env.errors import BadInput, MissingExtra
-from routers.ppo import PPORouter, exported
+from routers.base import Router
+from routers.ppo import PPORouter, actor
 from tests.conftest import needs
 
 SMALL = {"n_envs": 256, "n_steps": 8, "batch_size": 256, "total_steps": 40_960, "patience": 20}
@@ -23,19 +24,20 @@ def priced(n: int, seed: int) -> tuple[Contexts, Outcomes]:
     return Contexts.of(x, 2), Outcomes.of(score, np.tile([0.001, 0.01], (n, 1)))
 
 
+def choices(router: Router, contexts: Contexts, weight: float) -> np.ndarray:
+    asked = Contexts.of(contexts.features, 2, cost_weight=weight)
+    return router.act(asked, np.random.default_rng(0), explore=False).arms
+
+
 def test_one_network_serves_every_cost_weight() -> None:
     needs("train", "training `ppo`")
     router = PPORouter(2, 3, **SMALL).fit(*priced(500, seed=0))
     unseen, outcomes = priced(500, seed=1)
-
-    def choices(weight: float) -> np.ndarray:
-        contexts = Contexts.of(unseen.features, 2, cost_weight=weight)
-        return router.act(contexts, np.random.default_rng(0), explore=False).arms
-
-    assert outcomes.at(choices(0.0)).score.mean() > 0.95
+    assert outcomes.at(choices(router, unseen, 0.0)).score.mean() > 0.95
     needed = (unseen.features[:, 0] <= 0).astype(int)
-    assert (choices(60.0) == needed).mean() > 0.85  # worth a ninth of a dollar cent, but only where it is needed
-    assert choices(1e4).mean() < 0.05
+    # Worth a ninth of a dollar cent, but only where it is needed.
+    assert (choices(router, unseen, 60.0) == needed).mean() > 0.85
+    assert choices(router, unseen, 1e4).mean() < 0.05
 
 
 def test_exported_arrays_are_the_trained_network() -> None:
@@ -53,7 +55,7 @@ def test_exported_arrays_are_the_trained_network() -> None:
         theirs = model.policy.get_distribution(torch.as_tensor(contexts.features)).distribution.probs.numpy()
     router = PPORouter(2, 3)
     state = router.state()
-    loaded = PPORouter.from_state(type(state)(state.config, {**state.arrays, **exported(model.policy)}))
+    loaded = PPORouter.from_state(type(state)(state.config, {**state.arrays, **actor(model.policy)}))
     np.testing.assert_allclose(loaded.law(contexts), theirs, atol=1e-6)
 
 

@@ -25,7 +25,12 @@ ARMS, FEATURES = 4, 6
 # Training these needs torch or scikit-learn; deciding with them does not.
 NEEDS_TRAIN = {"boosting", "ppo", "a2c", "dqn"}
 # So that the suite stays quick; `ppo` reaches the thresholds below with far fewer steps than it takes on real data.
-SETTINGS: dict[str, dict[str, Any]] = {"ppo": {"n_envs": 256, "n_steps": 8, "batch_size": 256, "total_steps": 24_576}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "ppo": {"n_envs": 256, "n_steps": 8, "batch_size": 256, "total_steps": 24_576},
+    "a2c": {"n_envs": 64, "total_steps": 16_384, "learning_rate": 3e-3},
+    "dqn": {"n_envs": 64, "total_steps": 8_192, "learning_rate": 3e-3},
+    "barp": {"batch_size": 64, "total_steps": 32_768},
+}
 
 # Chance, one arm whatever happens, all in turn, and a router that is fooled on purpose: nothing to learn there.
 NEVER_LEARNS = {"random", "fixed", "round_robin", "placebo"}
