@@ -69,6 +69,8 @@ class Contexts:
         mask: ``(n, K)`` True where the arm may be chosen; each row has at least one.
         load: ``(n, K)`` expected wait in seconds, or ``None`` where the queues are not known.
         task: ``(n,)`` task labels, or ``None``.
+        saving_usd: ``(n, K)`` dollars that this request costs less at an arm whose prompt cache holds the
+            conversation so far, or ``None`` where nothing is known of that.
     """
 
     features: Floats
@@ -77,6 +79,7 @@ class Contexts:
     mask: Bools
     load: Floats | None = None
     task: Objects | None = None
+    saving_usd: Floats | None = None
 
     @classmethod
     def of(
@@ -89,6 +92,7 @@ class Contexts:
         mask: NDArray[Any] | None = None,
         load: NDArray[Any] | None = None,
         task: Objects | None = None,
+        saving_usd: NDArray[Any] | None = None,
     ) -> Contexts:
         """Contexts with scalars spread over the rows and every arm allowed unless masked.
 
@@ -114,10 +118,11 @@ class Contexts:
             raise ValueError(f"mask must be {(n, n_arms)}, got {allowed.shape}")
         if not allowed.any(axis=1).all():
             raise ValueError(f"no arm is allowed in row {int(np.flatnonzero(~allowed.any(axis=1))[0])}")
-        waits = None
-        if load is not None:
-            waits = np.broadcast_to(np.asarray(load, dtype=np.float32), (n, n_arms))
-        return cls(rows, _spread(cost_weight, n), _spread(latency_weight, n), allowed, waits, task)
+        waits, savings = (
+            None if given is None else np.broadcast_to(np.asarray(given, dtype=np.float32), (n, n_arms))
+            for given in (load, saving_usd)
+        )
+        return cls(rows, _spread(cost_weight, n), _spread(latency_weight, n), allowed, waits, task, savings)
 
     def __len__(self) -> int:
         return len(self.features)
@@ -136,6 +141,7 @@ class Contexts:
             self.mask[index],
             None if self.load is None else self.load[index],
             None if self.task is None else self.task[index],
+            None if self.saving_usd is None else self.saving_usd[index],
         )
 
 

@@ -139,6 +139,7 @@ def choices_at(act: Callable[[Contexts], Ints], contexts: Contexts) -> Callable[
                 mask=contexts.mask,
                 load=contexts.load,
                 task=contexts.task,
+                saving_usd=contexts.saving_usd,
             )
         )
 

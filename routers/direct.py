@@ -70,5 +70,5 @@ def fallback(worth: Array, contexts: Contexts, attempts: Attempts) -> Bools:
     """``(n, K)`` where nothing has answered, the arm of the highest worth ``(n, K)`` still unasked; else nothing."""
     left = contexts.mask & ~attempts.asked
     best = np.argmax(np.where(left, worth, -np.inf), axis=1, keepdims=True)
-    needed: Bools = left.any(axis=1) & ~attempts.answered.any(axis=1)
-    return (np.arange(contexts.n_arms) == best) & needed[:, None]
+    needed = left.any(axis=1, keepdims=True) & ~attempts.answered.any(axis=1, keepdims=True)
+    return np.asarray((np.arange(contexts.n_arms) == best) & needed, dtype=bool)

@@ -35,9 +35,9 @@ class Switched(Plan):
     of the arm at work (score minus weighted cost and latency), clipped to [-1, 1]. For each other arm, bets on
     ``D > 0`` are laid one after another, each worth ``1 + bet * D`` for a share ``bet`` of the wealth (Waudby-Smith and
     Ramdas, Estimating means of bounded random variables by betting, arXiv 2010.09686); wealth below 1 is made up to 1
-    before each bet (the e-CUSUM of Shin, Ramdas and Rinaldo, E-detectors, arXiv 2203.03532). When the mean wealth over five
-    bets reaches ``patience * (K - 1)``, that arm takes over and all wealth is 1 again. While no other arm is better in
-    the mean, whatever came before, a switch happens at most every ``patience`` comparisons in expectation.
+    before each bet (the e-CUSUM of Shin, Ramdas and Rinaldo, E-detectors, arXiv 2203.03532). When the mean wealth over
+    five bets reaches ``patience * (K - 1)``, that arm takes over and all wealth is 1 again. While no other arm is
+    better in the mean, whatever came before, a switch takes ``patience`` comparisons or more in expectation.
     Requests on which the answer looked anomalous are not like the others: where they are most of the comparisons, it
     is on such requests that the arms are compared. A probe share keeps that in check.
 
