@@ -37,6 +37,7 @@ _BUILT_IN = {
     "beta_thompson_task": "routers.beta_thompson_task:BetaThompsonTask",
     "bootstrap_thompson": "routers.bootstrap_thompson:BootstrapThompson",
     "budget": "routers.budget:Budget",
+    "affinity": "routers.affinity:Affinity",
     "max_cost": "routers.max_cost:MaxCost",
     "quality_floor": "routers.quality_floor:QualityFloor",
     "linucb": "routers.linucb:LinUCB",
