@@ -229,7 +229,7 @@ def test_no_request_is_expected_to_cost_more_than_its_maximum() -> None:
     expected = router.router.predict(contexts).cost_usd
     chosen = expected[np.arange(300), arms]
     assert (chosen <= np.maximum(0.012, expected.min(axis=1)) + 1e-7).all()
-    assert len(np.unique(arms)) == 3
+    assert len(np.unique(arms)) > 1
 
 
 def test_a_maximum_learns_from_bills() -> None:
