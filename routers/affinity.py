@@ -96,7 +96,7 @@ class Affinity(Wrapper):
         return self._moved(contexts, explore, _gives_way(worth, holder), holder)
 
     def _worth(self, contexts: Contexts) -> tuple[Floats, Ints]:
-        """Worth ``(n, K)`` of every arm with what it saves, and ``(n,)`` the best that holds the conversation, or -1."""
+        """Worth ``(n, K)`` of every arm with what it saves, and ``(n,)`` the best that holds a conversation, or -1."""
         assert contexts.saving_usd is not None
         plain = self.router.act(contexts, np.random.default_rng(0), explore=False).scores
         holds = (contexts.saving_usd > 0) & contexts.mask
