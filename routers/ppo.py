@@ -34,7 +34,8 @@ class PPORouter(NetworkRouter):
         n_steps: decisions of each between two rounds of learning.
         batch_size: of a gradient step.
         n_epochs: passes over the buffer in a round of learning.
-        learning_rate: of Adam.
+        learning_rate: of Adam at first; it falls to 0 on a line, which lets the last rounds average over what the
+            draws happened to be.
         ent_coef: weight of the entropy bonus, 0 or more.
         total_steps: decisions at most.
         patience: rounds without a gain on held-out rows before it stops.
@@ -62,9 +63,9 @@ class PPORouter(NetworkRouter):
         n_envs: int = 1024,
         n_steps: int = 32,
         batch_size: int = 1024,
-        n_epochs: int = 5,
-        learning_rate: float = 1e-3,
-        ent_coef: float = 0.0,
+        n_epochs: int = 4,
+        learning_rate: float = 2e-3,
+        ent_coef: float = 0.003,
         total_steps: int = 262_144,
         patience: int = 3,
         seed: int = 0,
@@ -88,15 +89,17 @@ class PPORouter(NetworkRouter):
             raise BadInput(f"router `ppo`: batch_size is {batch_size}; it must be 2 to n_envs * n_steps")
 
     def _trained(self, lesson: Lesson) -> Network:
-        given = ("n_steps", "batch_size", "n_epochs", "learning_rate", "ent_coef")
-        width = self.settings["hidden"]
+        width, first = self.settings["hidden"], self.settings["learning_rate"]
         return train(
             "PPO",
             lesson,
             self.settings,
             export=actor,
-            **{name: self.settings[name] for name in given},
-            policy_kwargs={"net_arch": {"pi": [width, width], "vf": [width, width]}},
+            learning_rate=lambda left: first * left,
+            **{name: self.settings[name] for name in ("n_steps", "batch_size", "n_epochs", "ent_coef")},
+            # Half the work would go into the value of a query. One answer ends an episode: it only takes off what is
+            # common to all arms, and a linear guess of that will do.
+            policy_kwargs={"net_arch": {"pi": [width, width], "vf": []}},
         )
 
 

@@ -48,7 +48,7 @@ def measure(seeds: Sequence[int] = range(5)) -> list[dict[str, Any]]:
     outcomes = Outcomes.of(np.clip(problem.outcomes.score, 0, 1))
     rows = []
     for seed in seeds:
-        for who, kind in ((THEIRS, _Defaults), (OURS, PPORouter)):
+        for who, kind in _CONTESTANTS.items():
             router = kind(contexts.n_arms, _FEATURES, preference=False, seed=seed)
             began = time.process_time()
             router.fit(contexts.take(taught), outcomes.take(taught))
@@ -116,3 +116,6 @@ class _Defaults(PPORouter):
 
 def _regret(expected: NDArray[np.float64], arms: NDArray[np.int64]) -> float:
     return float((expected.max(axis=1) - expected[np.arange(len(arms)), arms]).mean())
+
+
+_CONTESTANTS: dict[str, type[PPORouter]] = {THEIRS: _Defaults, OURS: PPORouter}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from experiments.cli.output import JsonTarget, Output
@@ -10,12 +12,25 @@ app = typer.Typer(help="Benchmarks: ratios against a floor measured in the same 
 
 
 @app.command()
-def routers(json: JsonTarget = None) -> None:
+def routers(
+    ppo: Annotated[
+        bool, typer.Option("--ppo", help="Only PPO's training, against SB3's defaults: some ten CPU minutes.")
+    ] = False,
+    json: JsonTarget = None,
+) -> None:
     """List every router with what it can do and how long a decision takes, and how fast bandits decide and learn."""
+    shown = Output(json)
+    if ppo:
+        from experiments.benchmarks import ppo as training
+
+        with shown.busy("training PPO on five seeds, twice each"):
+            trained = training.measure()
+        shown.say(training.table(trained))
+        shown.result({"ppo": trained})
+        return
     from experiments.benchmarks import rounds
     from experiments.benchmarks.routers import measure, table
 
-    shown = Output(json)
     with shown.busy("measuring decisions"):
         rows = measure()
     shown.say(table(rows))
