@@ -21,6 +21,9 @@ _HALVINGS = 24
 # An empty account slows spending down to this share of the budget, never further.
 _LEAST_AIM = 0.1
 _SCALE_MEMORY = 100.0
+# An arm that is expected to cost no more than this share of the budget is always open: even in debt, after one bill
+# of a hundred budgets, it leaves half of the income to pay it back.
+_THRIFTY = 0.5
 
 
 class Budget(Wrapper):
@@ -35,12 +38,12 @@ class Budget(Wrapper):
     ``fit`` looks for the price that would have met the budget on the table.
 
     The **account** receives the budget at every request and pays the bills. Arms that are expected to cost more than
-    ``1 / caution`` of its balance are masked; the cheapest allowed arm never is. What is left over is spent
-    within some ``window`` requests.
+    ``1 / caution`` of its balance are masked, but never the cheapest allowed arm, nor one that is expected to cost half
+    a budget or less. What is left over is spent within some ``window`` requests.
 
     **What is guaranteed**, when each bill is known before the next decision, whatever the costs: total spend exceeds
     ``T`` budgets by no more than (a) the largest excess of one bill over what was expected of it, plus (b) what calls
-    to the cheapest arm cost above the budget. That the price leads to the best use of the money is proven for
+    to arms that are never masked cost above the budget. That the price leads to the best use of the money is proven for
     requests that are drawn independently and for known rewards, not for a router that learns.
 
     Rows of one batch, and calls in flight, see the same balance; together they may overdraw it.
@@ -105,8 +108,8 @@ class Budget(Wrapper):
         """The contexts at the price, with the arms that the account can pay for."""
         if np.isinf(self.budget_usd):
             return contexts
-        there = (self.balance_usd + self.budget_usd) / self.caution
-        open_arms = affordable(self._costs(self.router, contexts), contexts.mask, there)
+        limit = max((self.balance_usd + self.budget_usd) / self.caution, _THRIFTY * self.budget_usd)
+        open_arms = affordable(self._costs(self.router, contexts), contexts.mask, limit)
         return replace(self._priced(contexts, self._worth), mask=open_arms)
 
     def fit(self, contexts: Contexts, outcomes: Outcomes) -> Self:

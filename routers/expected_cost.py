@@ -8,6 +8,7 @@ import numpy as np
 
 from env.contexts import Bools, Contexts, Floats, Outcomes
 from routers.base import Array, Estimator, Router
+from routers.wrapper import Wrapper
 
 # What the prediction is worth in bills, and how many of the last bills of an arm are remembered.
 _TRUST, _MEMORY = 10.0, 100.0
@@ -18,7 +19,8 @@ class ExpectedCost:
 
     The ratio of an arm is ``(trust + n * paid / predicted) / (trust + n)`` over its last ``n`` bills, so that a
     prediction that is off by a factor (a price that changed, a list that was wrong) is put right within some ten
-    calls. For a router that predicts no costs, the mean of the arm's bills is the prediction.
+    calls. A wrapper predicts what the router inside it does; for a router that predicts no costs, the mean of the arm's
+    bills is the prediction.
 
     Args:
         n_arms: ``K``.
@@ -51,6 +53,8 @@ class ExpectedCost:
 
     def predict(self, router: Router, contexts: Contexts) -> Floats:
         """``(n, K)`` dollars before correction; NaN where nothing is known."""
+        while isinstance(router, Wrapper):
+            router = router.router
         if isinstance(router, Estimator):
             return router.predict(contexts).cost_usd
         mean = np.divide(self.paid, self.bills, out=np.full_like(self.paid, np.nan), where=self.bills > 0)

@@ -41,11 +41,11 @@ POINTSMAN, PARETOBANDIT, BLIND = "pointsman", "paretobandit", "zero, paced"
 RULES = (POINTSMAN, PARETOBANDIT, BLIND)
 # What is tried on the offline half: routers inside and the prior precision of LinUCB, and steps of the price.
 _INSIDE: tuple[tuple[str, Settings], ...] = (
-    *(("linucb", {"alpha": 0.1, "ridge": ridge}) for ridge in (3.0, 10.0, 30.0, 100.0)),
+    *(("linucb", {"alpha": 0.1, "ridge": ridge}) for ridge in (3.0, 10.0, 30.0)),
     ("ridge", {}),
     ("knn", {}),
 )
-_STEPS = (0.01, 0.02, 0.05)
+_STEPS = (0.01, 0.03)
 CANDIDATES: tuple[Settings, ...] = tuple(
     {"router": router, "settings": settings, "step": step} for router, settings in _INSIDE for step in _STEPS
 )

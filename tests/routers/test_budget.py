@@ -95,7 +95,7 @@ def test_whatever_calls_cost_the_account_holds(data: st.DataObject) -> None:
         bill = float(cost[row, arm])
         router.update(asked, np.array([arm]), Outcomes.of(np.array([0.5]), cost[row, [arm]]), np.ones(1))
         total += bill
-        if arm == expected.argmin():
+        if arm == expected.argmin() or expected[arm] <= usd / 2:
             forced += max(bill - usd, 0.0)
         else:
             worst = max(worst, bill - float(expected[arm]))
@@ -138,6 +138,17 @@ def test_costs_unknown_at_the_start_are_learned() -> None:
     router = budget(0.003, "linucb", fitted=False)
     paid = spent(router, contexts, outcomes)
     assert paid.sum() <= 800 * 0.003 + 0.1 and paid[200:].mean() >= 0.7 * 0.003
+
+
+def test_in_debt_an_arm_that_leaves_half_of_the_income_stays_open() -> None:
+    contexts, outcomes = table(100, seed=2)
+    router = budget(0.02)
+    router.balance_usd = -1.0
+    mask = router.asked(contexts).mask
+    np.testing.assert_array_equal(mask, router._costs(router.router, contexts) <= 0.01)
+    assert mask[:, 0].all() and mask[:, 1].mean() > 0.9 and 0 < mask[:, 2].mean() < 0.5
+    router.replay(contexts, outcomes, np.random.default_rng(0))
+    assert router.balance_usd > -1.0 + 100 * 0.01
 
 
 def test_a_bill_that_never_comes_is_paid_as_expected() -> None:
@@ -214,6 +225,20 @@ def test_expected_costs_of_a_router_that_predicts_none_are_the_means_of_its_bill
     for paid in (0.01, 0.02, 0.03):
         costs.learn(1, np.nan, paid)
     np.testing.assert_allclose(costs(router, contexts), 0.02, rtol=0.01)
+
+
+def test_limits_can_be_put_around_each_other() -> None:
+    inside = {"router": "max_cost", "settings": {"router": "ridge", "settings": {"alpha": 1.0}, "max_cost_usd": 0.01}}
+    router = make("budget", ARMS, FEATURES, budget_usd=0.003, **inside)
+    assert isinstance(router, Budget) and isinstance(router.router, MaxCost)
+    router.fit(*table(seed=1))
+    contexts, outcomes = table(300, seed=2)
+    predicted = router._costs(router, contexts)
+    assert (np.ptp(predicted, axis=0) > 0).all()  # of each query, as the ridge at the bottom predicts
+    loaded = Budget.from_state(router.state())
+    arms = [r.replay(contexts, outcomes, np.random.default_rng(0)).arms for r in (router, loaded)]
+    np.testing.assert_array_equal(*arms)
+    assert outcomes.at(arms[0]).cost_usd.mean() <= 1.01 * 0.003
 
 
 def test_the_cheapest_allowed_arm_is_always_affordable() -> None:
