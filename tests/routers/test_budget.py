@@ -237,7 +237,7 @@ def test_limits_can_be_put_around_each_other() -> None:
     assert (np.ptp(predicted, axis=0) > 0).all()  # of each query, as the ridge at the bottom predicts
     loaded = Budget.from_state(router.state())
     arms = [r.replay(contexts, outcomes, np.random.default_rng(0)).arms for r in (router, loaded)]
-    np.testing.assert_array_equal(*arms)
+    np.testing.assert_array_equal(arms[0], arms[1])
     assert outcomes.at(arms[0]).cost_usd.mean() <= 1.01 * 0.003
 
 
