@@ -228,16 +228,16 @@ def references(env_id: str, train_on: RoutingTable, test_on: RoutingTable, seed:
     else:
         prices = np.asarray(train_on.price_usd)
         allowance = float(prices.min() + BUDGET_SHARE * np.ptp(prices))
-        weight = _price_of_money(ridge.predict(contexts), allowance)
-        oracle_weight = _price_of_money(known, allowance)
+        weight = price_of_money(ridge.predict(contexts), allowance)
+        oracle_weight = price_of_money(known, allowance)
 
     def by_ridge(observation: Floats, mask: Bools, query_id: str) -> int:
         told = ridge.predict(Contexts.of(observation[None, :d], train_on.n_arms))
-        return _best_open(told.score[0] - weight * told.cost_usd[0], mask)
+        return best_open(told.score[0] - weight * told.cost_usd[0], mask)
 
     def by_oracle(observation: Floats, mask: Bools, query_id: str) -> int:
         row = row_of[query_id]
-        return _best_open(known.score[row] - oracle_weight * known.cost_usd[row], mask)
+        return best_open(known.score[row] - oracle_weight * known.cost_usd[row], mask)
 
     singles = [_single(arm, outcomes) for arm in range(train_on.n_arms)]
     return {
@@ -253,14 +253,15 @@ def references(env_id: str, train_on: RoutingTable, test_on: RoutingTable, seed:
 def _single(arm: int, outcomes: Outcomes) -> Chooser:
     order = -np.nanmean(outcomes.cost_usd, axis=0)
     order[arm] = 1
-    return lambda _, mask, __: _best_open(order, mask)
+    return lambda _, mask, __: best_open(order, mask)
 
 
-def _best_open(utility: NDArray[Any], mask: Bools) -> int:
+def best_open(utility: NDArray[Any], mask: Bools) -> int:
+    """The arm of the highest utility ``(K,)`` among those that are open."""
     return int(np.where(mask, utility, -np.inf).argmax())
 
 
-def _price_of_money(outcomes: Outcomes, allowance_usd: float) -> float:
+def price_of_money(outcomes: Outcomes, allowance_usd: float) -> float:
     """The lowest price of money at which the best arms cost no more than a budget a query, on average."""
     rows = np.arange(len(outcomes))
     tops = np.ptp(outcomes.score) / np.ptp(np.nanmean(outcomes.cost_usd, axis=0))
@@ -281,7 +282,7 @@ def study(trace: Trace, *, steps: int, seeds: int, agents: Mapping[str, Agent] =
     draws = Bootstrap.draw(trace.groups, seeds)
     rows = []
     for env_id in (ROUTING, BUDGET):
-        settings: Any = {"cost_weight": _cost_weight(trace)} if env_id == ROUTING else {}
+        settings: Any = {"cost_weight": cost_weight_of(trace)} if env_id == ROUTING else {}
         runs: dict[str, list[tuple[dict[str, Array], Ints]]] = {}
         wall: dict[str, float] = {}
         for seed in range(seeds):
@@ -308,7 +309,7 @@ def study(trace: Trace, *, steps: int, seeds: int, agents: Mapping[str, Agent] =
                 }
             row |= {"seeds": seeds, "prompts": prompts, **settings, **_about(env_id), "wall_s": wall[name] / seeds}
             for figure in _FIGURES:
-                row |= _interval(figure, [(values[figure], rows_of) for values, rows_of in found], draws)
+                row |= interval(figure, [(values[figure], rows_of) for values, rows_of in found], draws)
             rows.append(row)
     return rows
 
@@ -322,13 +323,21 @@ def _make(env_id: str, table: RoutingTable) -> RoutingEnv | RoutingBudgetEnv:
     return RoutingEnv(table) if env_id == ROUTING else RoutingBudgetEnv(table, **_about(env_id))
 
 
-def _cost_weight(trace: Trace) -> float:
+def cost_weight_of(trace: Trace) -> float:
+    """The cost weight at which the dearest arm's mean cost weighs a tenth of a score point more than the cheapest's."""
     means = np.nanmean(trace.cost_usd[trace.split(0).train], axis=0)
     # Two digits, so that it can be stated.
     return float(f"{PRICE_OF_A_SCORE_POINT / np.ptp(means):.1e}")
 
 
-def _interval(figure: str, runs: list[tuple[Array, Ints]], draws: Bootstrap) -> dict[str, float]:
+def interval(figure: str, runs: list[tuple[Array, Ints]], draws: Bootstrap) -> dict[str, float]:
+    """``figure``, ``figure_low`` and ``figure_high``: its mean with a 95 % interval over prompts and seeds.
+
+    Args:
+        figure: its name.
+        runs: for each seed the values ``(m,)`` of queries, and their rows ``(m,)`` in the trace; NaN is left out.
+        draws: of the trace.
+    """
     means, replicates = [], []
     for values, at in runs:
         seen = np.isfinite(values)
@@ -346,10 +355,10 @@ def markdown(rows: list[dict[str, Any]], *, seconds: bool = False) -> str:
     for env_id in dict.fromkeys(row["env"] for row in rows):
         here = [row for row in rows if row["env"] == env_id]
         head = [f"`{env_id}`", "reward [95 %]", "score [95 %]", "$ per 1,000 [95 %]", "refused", "steps", "prompts"]
-        lines = _table_head(head + ["wall s"] * seconds)
+        lines = table_head(head + ["wall s"] * seconds)
         for row in here:
             agent = row["agent"] if row["library"] in (None, "skrl") else f"{row['agent']} ({row['library']})"
-            cells = [agent, _cell(row, "reward"), _cell(row, "score"), _cell(row, "cost_usd", 1000)]
+            cells = [agent, cell(row, "reward"), cell(row, "score"), cell(row, "cost_usd", 1000)]
             cells += [
                 f"{row['refused']:.1%}",
                 "-" if row["steps"] is None else f"{row['steps']:,}",
@@ -361,27 +370,29 @@ def markdown(rows: list[dict[str, Any]], *, seconds: bool = False) -> str:
     return "\n\n".join(tables)
 
 
-def _table_head(names: list[str]) -> list[str]:
+def table_head(names: list[str]) -> list[str]:
+    """The first two lines of a Markdown table."""
     return ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
 
 
-def _cell(row: Mapping[str, Any], figure: str, factor: int = 1) -> str:
+def cell(row: Mapping[str, Any], figure: str, factor: int = 1) -> str:
+    """A figure with its interval."""
     value, low, high = (factor * row[key] for key in (figure, f"{figure}_low", f"{figure}_high"))
     form = ".2g" if factor > 1 else ".3f"
     return f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 
-def put(rows: list[dict[str, Any]], document: Path) -> None:
-    """Put the tables between the markers of a document.
+def put(tables: str, document: Path, marker: str = "agents") -> None:
+    """Put tables between the markers of a document.
 
     Raises:
         BadInput: the document has no such markers.
     """
-    block = re.compile(r"(<!-- agents -->\n).*?(<!-- /agents -->)", re.DOTALL)
+    block = re.compile(rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)", re.DOTALL)
     text = document.read_text()
     if not block.search(text):
-        raise BadInput(f"{document}: no `<!-- agents -->` ... `<!-- /agents -->`")
-    document.write_text(block.sub(lambda match: f"{match[1]}\n{markdown(rows)}\n\n{match[2]}", text))
+        raise BadInput(f"{document}: no `<!-- {marker} -->` ... `<!-- /{marker} -->`")
+    document.write_text(block.sub(lambda match: f"{match[1]}\n{tables}\n\n{match[2]}", text))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -400,7 +411,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given.json is not None:
         given.json.write_text(json.dumps(kept, indent=1) + "\n")
     if given.document is not None:
-        put(kept, given.document)
+        put(markdown(kept), given.document)
 
 
 if __name__ == "__main__":
