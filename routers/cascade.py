@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from env.contexts import Bools, Contexts, Ints
 from env.errors import BadInput
 from env.prompts import normalise
+from routers.attempts import Attempts
 from routers.base import Array, RouterState, fill_unknown
 from routers.logistic_regression import Logistic, fit_logistic
 from routers.per_task import BestPerTask
-from routers.plan import Attempts, Opening, Plan
+from routers.plan import Opening, Plan
 from routers.ridge import Ridge
 from routers.signals import SIGNALS, agreement, signals
 

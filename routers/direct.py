@@ -9,8 +9,9 @@ import numpy as np
 
 from env.contexts import Bools, Contexts, Ints
 from routers import make, router_class
+from routers.attempts import Attempts
 from routers.base import Array, RouterState
-from routers.plan import Attempts, Opening, Plan
+from routers.plan import Opening, Plan
 
 
 class Direct(Plan):

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from env.contexts import Bools, Contexts, Ints
 from env.errors import BadInput
+from routers.attempts import Attempts
 from routers.base import PRIOR_SCORE, Array
 from routers.direct import fallback
-from routers.plan import Attempts, Opening, Plan
+from routers.plan import Opening, Plan
 from routers.signals import agreement
 
 # Observations that the prior score is worth.
@@ -37,7 +38,7 @@ class Parallel(Plan):
         BadInput: an arm that is not there.
 
     Example:
-        >>> from routers.plan import Attempt
+        >>> from routers.attempts import Attempt
         >>> said = [Attempt(0, "Lyon"), Attempt(1, "Paris"), Attempt(2, "It is Paris.")]
         >>> contexts = Contexts.of(np.zeros((1, 1)), n_arms=3)
         >>> Parallel(3, 1).answer(contexts, Attempts.of(said, "Capital of France?", n_arms=3)).tolist()

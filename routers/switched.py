@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from env.contexts import Bools, Contexts, Ints
 from env.errors import BadInput
+from routers.attempts import Attempts
 from routers.base import Array
 from routers.direct import fallback
 from routers.parallel import chosen
-from routers.plan import Attempts, Opening, Plan
+from routers.plan import Opening, Plan
 
 # Bets are shares of the wealth put on "the other arm is better"; an average over them needs no tuning.
 _BETS = np.array([0.05, 0.1, 0.2, 0.4, 0.8])

@@ -27,9 +27,10 @@ from experiments.folds import Fold, contexts_of, featurised, fold
 from experiments.metrics import Frontier, mean_over
 from experiments.studies.cascade_report import markdown, picture, put
 from experiments.train import learn
+from routers.attempts import Attempts
 from routers.cascade import Cascade
 from routers.dial import cost_weights, fit_dial
-from routers.plan import Attempts, Plan, follow
+from routers.plan import Plan, follow
 
 PROMPT_ONLY = ("ridge", "knn", "best_per_task", "linucb")
 CHOSEN = "best prompt-only"

@@ -18,9 +18,9 @@ from experiments.evaluate import DIALS
 from experiments.folds import contexts_of, featurised, fold
 from experiments.studies.cascade import CASCADE, CASCADES, PROMPT_ONLY, study, with_plan
 from experiments.studies.cascade_report import markdown, put, verdict
+from routers.attempts import Attempts
 from routers.cascade import Cascade
 from routers.parallel import Parallel
-from routers.plan import Attempts
 from tests.conftest import make_trace
 
 ROOT = Path(__file__).parents[2]

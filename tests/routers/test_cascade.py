@@ -9,8 +9,9 @@ import pytest
 
 from env.contexts import Contexts
 from env.errors import BadInput
+from routers.attempts import Attempts
 from routers.cascade import Cascade
-from routers.plan import Attempts, Followed, follow
+from routers.plan import Followed, follow
 from routers.signals import SIGNALS, agreement, signals
 from tests.routers.test_plan import ARMS, FEATURES, recorded
 

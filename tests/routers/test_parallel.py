@@ -7,8 +7,9 @@ import pytest
 
 from env.contexts import Contexts
 from env.errors import BadInput
+from routers.attempts import Attempt, Attempts
 from routers.parallel import Parallel
-from routers.plan import Attempt, Attempts, follow
+from routers.plan import follow
 from tests.routers.test_plan import ARMS, FEATURES, recorded
 
 CONTEXTS = Contexts.of(np.zeros((1, FEATURES)), ARMS)

@@ -13,9 +13,10 @@ import routers
 from env.contexts import Contexts, Outcomes
 from env.errors import BadInput
 from env.trace_io import from_rows
+from routers.attempts import Attempt, Attempts
 from routers.base import RouterState
 from routers.bundle import read_bundle, write_bundle
-from routers.plan import Attempt, Attempts, Plan, follow, plan_class, teach
+from routers.plan import Plan, follow, plan_class, teach
 
 ARMS, FEATURES = 3, 2
 SETTINGS: dict[str, dict[str, Any]] = {

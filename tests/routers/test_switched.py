@@ -9,7 +9,7 @@ import pytest
 
 from env.contexts import Contexts
 from env.errors import BadInput
-from routers.plan import Attempt, Attempts
+from routers.attempts import Attempt, Attempts
 from routers.switched import Switched
 
 
