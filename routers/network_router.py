@@ -75,7 +75,7 @@ class NetworkRouter(Router):
             others.
         hidden: width of the two tanh layers.
         seed: of the held-out rows and of whatever the algorithm draws.
-        **settings: the algorithm's; all must be above 0 but those in ``may_be_zero``.
+        **settings: the algorithm's; all numbers must be above 0 but those in ``may_be_zero``.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities()
@@ -88,7 +88,7 @@ class NetworkRouter(Router):
     ) -> None:
         super().__init__(n_arms, n_features, preference=preference, hidden=hidden, seed=seed, **settings)
         for name, value in {"hidden": hidden, **settings}.items():
-            if not (value >= 0 if name in self.may_be_zero else value > 0):
+            if not isinstance(value, bool) and not (value >= 0 if name in self.may_be_zero else value > 0):
                 least = "0 or more" if name in self.may_be_zero else "above 0"
                 raise BadInput(f"router `{self.name}`: {name} is {value}; it must be {least}")
         self._layout = ObservationLayout(n_features)

@@ -28,6 +28,9 @@ class PPORouter(NetworkRouter):
         n_arms: ``K``.
         n_features: ``d``.
         preference: see the cost weight; False trains for the weights that the contexts hold, and no others.
+        masked: train with sb3-contrib's MaskablePPO (Huang, Ontañón 2020, arXiv 2006.14171), which never draws an arm
+            that may not be chosen; without it such draws bring -1, and the network wastes what it learns of them.
+            Decisions obey masks either way.
         hidden: width of the two tanh layers.
         n_envs: queries side by side. With ``n_steps`` it makes the rollout buffer; below some 32,000 decisions PPO
             tends to collapse onto a few arms.
@@ -42,7 +45,8 @@ class PPORouter(NetworkRouter):
         seed: of the held-out rows, the queries' order, the network and the draws.
 
     Raises:
-        MissingExtra: on :meth:`fit`, without the ``train`` extra. Deciding needs numpy alone.
+        MissingExtra: on :meth:`fit`, without the ``train`` extra, or with ``masked`` without sb3-contrib. Deciding
+            needs numpy alone.
 
     Example:
         >>> from env.contexts import Contexts
@@ -59,6 +63,7 @@ class PPORouter(NetworkRouter):
         n_features: int,
         *,
         preference: bool = True,
+        masked: bool = False,
         hidden: int = 64,
         n_envs: int = 1024,
         n_steps: int = 32,
@@ -74,6 +79,7 @@ class PPORouter(NetworkRouter):
             n_arms,
             n_features,
             preference=preference,
+            masked=masked,
             hidden=hidden,
             n_envs=n_envs,
             n_steps=n_steps,
@@ -90,11 +96,13 @@ class PPORouter(NetworkRouter):
 
     def _trained(self, lesson: Lesson) -> Network:
         width, first = self.settings["hidden"], self.settings["learning_rate"]
+        algorithm, library = ("MaskablePPO", "sb3_contrib") if self.settings["masked"] else ("PPO", "stable_baselines3")
         return train(
-            "PPO",
+            algorithm,
             lesson,
             self.settings,
             export=actor,
+            library=library,
             learning_rate=lambda left: first * left,
             **{name: self.settings[name] for name in ("n_steps", "batch_size", "n_epochs", "ent_coef")},
             # Half the work would go into the value of a query. One answer ends an episode: it only takes off what is

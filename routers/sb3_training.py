@@ -42,7 +42,8 @@ def train(
 
         from env.sb3_vec_env import RoutingSB3VecEnv
     except ImportError as error:
-        raise MissingExtra(f"training `{algorithm.lower()}`", "train") from error
+        extra = "train" if library == "stable_baselines3" else "dev"
+        raise MissingExtra(f"training `{algorithm.lower()}`", extra) from error
 
     class EvenRewards(VecEnvWrapper):
         """Gives rewards of the same size at every price of money, see :meth:`Lesson.even`."""

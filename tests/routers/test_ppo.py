@@ -40,6 +40,19 @@ def test_one_network_serves_every_cost_weight() -> None:
     assert choices(router, unseen, 1e4).mean() < 0.05
 
 
+def test_masked_arms_are_not_drawn_in_training() -> None:
+    needs("agents", "training MaskablePPO")
+    contexts, outcomes = priced(400, seed=0)
+    # The dear arm, which answers everything, is closed on every other query.
+    mask = np.stack([np.ones(400, dtype=bool), np.arange(400) % 2 == 0], axis=1)
+    closed = Contexts.of(contexts.features, 2, mask=mask)
+    router = PPORouter(2, 3, **SMALL, masked=True).fit(closed, outcomes)
+    unseen, answers = priced(400, seed=1)
+    # Half of its draws brought -1 without masks, and the cheap arm would look better wherever it scores.
+    assert answers.at(choices(router, unseen, 0.0)).score.mean() > 0.95
+    assert (router.act(closed, np.random.default_rng(0)).arms[1::2] == 0).all()
+
+
 def test_exported_arrays_are_the_trained_network() -> None:
     needs("train", "training `ppo`")
     import stable_baselines3 as sb3
