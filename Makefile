@@ -54,6 +54,7 @@ docs: $(INSTALLED)  ## Make again what the documents show: the README's table an
 	$(BIN)/python -m experiments.documents --execute notebooks/01_the_loop.ipynb
 	$(BIN)/python -m experiments.studies.agents --json docs/agents/rows.json --document docs/agents.md
 	$(BIN)/python -m experiments.studies.traffic --out docs/traffic --document docs/traffic.md
+	$(BIN)/python -m experiments.studies.planning --json docs/planning/rows.json --document docs/planning.md
 	$(BIN)/python -m experiments.studies.cascade --out docs/cascade --document docs/cascade.md
 	$(BIN)/python -m experiments.studies.budgets --out docs/budgets --document docs/budgets.md
 
