@@ -24,7 +24,7 @@ _YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 def examples() -> list[object]:
     found = []
-    for name in ("README.md", "CONTRIBUTING.md", "docs/agents.md", "docs/traffic.md"):
+    for name in ("README.md", "CONTRIBUTING.md", "docs/agents.md", "docs/traffic.md", "docs/budgets.md"):
         for number, block in enumerate(_BLOCK.findall((ROOT / name).read_text()), start=1):
             found.append(pytest.param(block, id=f"{name}-{number}"))
     return found

@@ -184,10 +184,10 @@ def study(
         say: told of choices and progress.
 
     Returns:
-        Rows ``trace, half, multiple, budget_usd, rule, metric, value, low, high``. Metrics: ``score``, ``cost_usd``,
-        ``spent`` (mean cost over budget), ``most_spent`` (of the worst order), ``above_zero``, and for the peer's
-        rows ``behind`` (by how many score points Pointsman is above it) and ``adds_less`` (the same of
-        ``above_zero``).
+        Rows ``trace, half, multiple, budget_usd, rule, settings, metric, value, low, high``. Metrics: ``score``,
+        ``cost_usd``, ``spent`` (mean cost over budget), ``most_spent`` (of the worst order), ``above_zero``, and of
+        the peer ``behind`` (by how many score points Pointsman is above it) and ``adds_less`` (the same of
+        ``above_zero``), these two also in the mean over budgets, where ``budget_usd`` is ``None``.
 
     Raises:
         BadInput: outcomes without a score or cost.
@@ -207,6 +207,7 @@ def study(
     draws = Bootstrap.draw(cut.stream.groups, orders)
     counts = np.vstack([np.ones((1, len(cut.stream))), draws.prompts])
     rows: Rows = [{"trace": trace.name, "half": half, **row} for row in _fixed(cut.stream)]
+    differences: dict[str, list[Array]] = {}
     for number, usd in enumerate(budgets(cut.stream)):
         multiple = MULTIPLES[number] if number < len(MULTIPLES) else None
         found: dict[str, dict[str, Array]] = {}
@@ -216,10 +217,15 @@ def study(
         if PARETOBANDIT in found:
             for metric, of in (("behind", "score"), ("adds_less", "above_zero")):
                 found[PARETOBANDIT][metric] = found[POINTSMAN][of] - found[PARETOBANDIT][of]
+                differences.setdefault(metric, []).append(found[PARETOBANDIT][metric])
         named = {"trace": trace.name, "half": half, "multiple": multiple, "budget_usd": float(usd)}
-        rows += [{**named, "rule": rule, **row} for rule, figures in found.items() for row in _rows(figures, draws)]
-        say(f"{usd:.3g} USD a request: streamed {orders} times with {dict(plays[POINTSMAN][1][number])}")
-    return rows
+        for rule, figures in found.items():
+            settings = dict(plays[rule][1][number])
+            rows += [{**named, "rule": rule, "settings": settings, **row} for row in _rows(figures, draws)]
+        say(f"{usd:.3g} USD a request: streamed in {orders} orders")
+    pooled = {metric: np.mean(values, axis=0) for metric, values in differences.items()}
+    named = {"trace": trace.name, "half": half, "multiple": None, "budget_usd": None, "rule": PARETOBANDIT}
+    return rows + [{**named, "settings": None, **row} for row in _rows(pooled, draws)]
 
 
 def _chosen(offline: Trace, rule: str, play: Play, tried: Sequence[Settings], say: Callable[[str], None]) -> Choices:
@@ -241,7 +247,7 @@ def _figures(arms: Sequence[Ints], stream: Trace, counts: Array, budget_usd: flo
 def _fixed(stream: Trace) -> Rows:
     """Mean cost and score of each arm on the stream, for the hull that is drawn."""
     cost, score = (values.mean(axis=0, dtype=np.float64).tolist() for values in (stream.cost_usd, stream.score))
-    named = {"multiple": None, "budget_usd": None, "low": None, "high": None}
+    named = {"multiple": None, "budget_usd": None, "settings": None, "low": None, "high": None}
     return [
         {**named, "rule": f"always {arm}", "metric": metric, "value": values[number]}
         for number, arm in enumerate(stream.arms)
@@ -255,8 +261,10 @@ def _rows(figures: Mapping[str, Array], draws: Bootstrap) -> Rows:
         pooled = estimate(values[:, 0], draws.pooled(values[:, 1:]))
         assert pooled is not None
         rows.append({"metric": metric, "value": pooled.value, "low": pooled.low, "high": pooled.high})
-    most = float(figures["spent"][:, 0].max())
-    return [*rows, {"metric": "most_spent", "value": most, "low": None, "high": None}]
+    if "spent" in figures:
+        most = float(figures["spent"][:, 0].max())
+        rows.append({"metric": "most_spent", "value": most, "low": None, "high": None})
+    return rows
 
 
 def main(arguments: list[str] | None = None) -> None:

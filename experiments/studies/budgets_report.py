@@ -28,11 +28,21 @@ _STYLES: dict[str, dict[str, Any]] = {
 
 def markdown(rows: Sequence[Row]) -> str:
     """A table of Pointsman, one against the peer where it was run, and under each what it shows."""
-    heads = ["budget", "$ per 1,000", "spent", "worst order", "score", "above zero", "zero, paced: above zero"]
+    heads = [
+        "budget",
+        "$ per 1,000",
+        "spent",
+        "worst order",
+        "score",
+        "above zero",
+        "zero, paced: above zero",
+        "inside",
+    ]
     parts = ["**Pointsman** (`budget`)\n", _line(heads), _line(["---"] * len(heads))]
     for usd in _budgets(rows):
         ours, blind = _of(rows, usd, _OURS), _of(rows, usd, _BLIND)
-        parts.append(_line([*_spend(rows, usd, ours), _signed(ours["above_zero"]), _signed(blind["above_zero"])]))
+        margins = [_signed(found["above_zero"]) for found in (ours, blind)]
+        parts.append(_line([*_spend(rows, usd, ours), *margins, _inside(ours)]))
     parts += ["", *(f"- {line}" for line in verdicts(rows))]
     if not _has(rows, _PEER):
         return "\n".join([*parts, "- ParetoBandit was not installed: not compared."])
@@ -65,10 +75,10 @@ def peer_verdicts(rows: Sequence[Row]) -> list[str]:
     lines = []
     for metric, words in (("behind", "score at the same budget"), ("adds_less", "score above the zero router")):
         below, above = _signs(peer, metric)
-        mean = float(np.mean([found[metric]["value"] for found in peer]))
+        mean = next(row for row in rows if row["budget_usd"] is None and row["metric"] == metric)
         lines.append(
             f"{words}: Pointsman is significantly above ParetoBandit at {above} of {len(peer)} budgets, significantly "
-            f"below at {below}; {mean:+.4f} in the mean over budgets ({_met(above > 0 and below == 0 and mean > 0)})"
+            f"below at {below}; {_signed(mean)} in the mean over budgets ({_met(below == 0 and mean['low'] > 0)})"
         )
     return [*lines, f"ParetoBandit spends more than {_MEAN_SPEND} budgets at {over} of {len(peer)}"]
 
@@ -99,7 +109,7 @@ def picture(rows: Sequence[Row], folder: Path) -> list[Path]:
             _points(left, spent, [one["score"] for one in found], style, rule)
         # Side by side, so that intervals do not cover each other.
         at = [place + 0.18 * (number - 1) for place in range(len(found))]
-        _points(right, at, [one["above_zero"] for one in found], {**style, "linestyle": "none"}, rule)
+        _points(right, at, [one["above_zero"] for one in found], style, rule)
     left.set_xscale("log")
     left.set_xlabel("realised spend (US dollars per 1,000 requests)", fontsize=8)
     left.set_ylabel("mean score (0 to 1)", fontsize=8)
@@ -107,7 +117,7 @@ def picture(rows: Sequence[Row], folder: Path) -> list[Path]:
     right.axhline(0, color="black", linewidth=0.8)
     right.set_xticks(range(len(_budgets(rows))), [_called(rows, usd) for usd in _budgets(rows)])
     right.set_xlabel("budget (mean costs of the cheapest model)", fontsize=8)
-    right.set_ylabel("score above the zero router at the same spend", fontsize=8)
+    right.set_ylabel("score points above the zero router at the same spend", fontsize=8)
     right.legend(fontsize=7.5, frameon=False)
     for axes in (left, right):
         axes.tick_params(labelsize=7.5)
@@ -125,17 +135,17 @@ def _draw_hull(axes: Any, rows: Sequence[Row]) -> None:
     axes.plot(_PER_THOUSAND * cost, score, color="black", marker="D", markersize=4, linestyle="none")
     for arm, x, y in zip(arms, cost, score, strict=True):
         name = arm.removeprefix("always ").split("/")[-1]
-        last = x == cost.max()
-        axes.annotate(
-            name, (_PER_THOUSAND * x, y), xytext=(-4 if last else 5, -10), textcoords="offset points", fontsize=6.5,
-            ha="right" if last else "left",
-        )  # fmt: skip
+        # Where no curve runs: the cheapest below its point, the others above theirs.
+        place: dict[str, Any] = {"xytext": (4, -10)} if x == cost.min() else {"xytext": (-5, 6), "ha": "right"}
+        axes.annotate(name, (_PER_THOUSAND * x, y), textcoords="offset points", fontsize=6.5, **place)
 
 
 def _points(axes: Any, x: Sequence[float], found: Sequence[Row], style: Mapping[str, Any], label: str) -> None:
     value = [one["value"] for one in found]
     sides = [[one["value"] - one["low"] for one in found], [one["high"] - one["value"] for one in found]]
-    axes.errorbar(x, value, yerr=sides, markersize=4, linewidth=1.2, capsize=2, label=label, **style)
+    axes.errorbar(
+        x, value, yerr=sides, markersize=4.5, linestyle="none", linewidth=1.2, capsize=2, label=label, **style
+    )
 
 
 def _spend(rows: Sequence[Row], usd: float, found: Mapping[str, Row]) -> list[str]:
@@ -146,6 +156,13 @@ def _spend(rows: Sequence[Row], usd: float, found: Mapping[str, Row]) -> list[st
         f"{found['most_spent']['value']:.3f}",
         f"{found['score']['value']:.4f}",
     ]
+
+
+def _inside(found: Mapping[str, Row]) -> str:
+    """The router inside with its settings, and the step of the price, as they were chosen."""
+    chosen = found["score"]["settings"]
+    settings = [f"{name} {value:g}" for name, value in chosen.get("settings", {}).items()]
+    return ", ".join([f"`{chosen['router']}`", *settings, f"step {chosen['step']:g}"])
 
 
 def _called(rows: Sequence[Row], usd: float) -> str:

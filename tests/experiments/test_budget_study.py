@@ -36,7 +36,7 @@ from tests.conftest import make_trace, needs
 
 ROOT = Path(__file__).parents[2]
 MAKER = Hashing(16)
-TRIED = ({"router": "ridge", "step": 0.02}, {"router": "zero"})
+TRIED = ({"router": "ridge", "step": 0.02}, {"router": "zero", "step": 0.05})
 
 
 @pytest.fixture(scope="module")
@@ -137,8 +137,12 @@ def test_paper_compares_with_the_peer(rows: Rows, tmp_path: Path) -> None:
     peer = [{**row, "rule": PARETOBANDIT} for row in rows if row["rule"] == BLIND]
     extra = {"low": 0.01, "high": 0.03, "value": 0.02}
     peer += [{**row, "metric": m, **extra} for row in peer if row["metric"] == "score" for m in ("behind", "adds_less")]
+    peer += [{**row, "budget_usd": None} for row in peer if row["metric"] in ("behind", "adds_less")]
     both = [*rows, *peer]
-    assert "significantly above ParetoBandit at 7 of 7" in peer_verdicts(both)[0]
+    assert (
+        "significantly above ParetoBandit at 7 of 7 budgets, significantly below at 0; **+0.02"
+        in peer_verdicts(both)[0]
+    )
     assert "**ParetoBandit**" in markdown(both)
     needs("train", "drawing")
     assert all(file.stat().st_size > 5_000 for file in picture(both, tmp_path))
