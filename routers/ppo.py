@@ -13,6 +13,10 @@ from routers.network import Network, exported
 from routers.network_router import Lesson, NetworkRouter
 from routers.sb3_training import train
 
+# What a small table makes of the settings: passes over it in a round of learning at most, batches in a round at least,
+# and rounds at most.
+_PASSES, _BATCHES, _ROUNDS = 4, 16, 16
+
 
 class PPORouter(NetworkRouter):
     """Proximal policy optimisation (Schulman et al. 2017, arXiv 1707.06347, equation 7) on one-step episodes.
@@ -32,10 +36,11 @@ class PPORouter(NetworkRouter):
             that may not be chosen; without it such draws bring -1, and the network wastes what it learns of them.
             Decisions obey masks either way.
         hidden: width of the two tanh layers.
-        n_envs: queries side by side. With ``n_steps`` it makes the rollout buffer; below some 32,000 decisions PPO
-            tends to collapse onto a few arms.
+        n_envs: queries side by side at most. With ``n_steps`` it makes the rollout buffer; on large tables PPO tends to
+            collapse onto a few arms below some 32,000 decisions. A small table gets fewer, so that a round is at most
+            four passes over it, in 16 batches or more, and training 16 rounds: what is learned of more is its noise.
         n_steps: decisions of each between two rounds of learning.
-        batch_size: of a gradient step.
+        batch_size: of a gradient step, at most.
         n_epochs: passes over the buffer in a round of learning.
         learning_rate: of Adam at first; it falls to 0 on a line, which lets the last rounds average over what the
             draws happened to be.
@@ -96,15 +101,26 @@ class PPORouter(NetworkRouter):
 
     def _trained(self, lesson: Lesson) -> Network:
         width, first = self.settings["hidden"], self.settings["learning_rate"]
+        fitted = dict(self.settings)
+        n_steps, wanted = self.settings["n_steps"], _PASSES * len(lesson.table) // self.settings["n_steps"]
+        buffer = self.settings["n_envs"] * n_steps
+        if wanted < self.settings["n_envs"]:
+            # A multiple of the batches, so that each has as many decisions.
+            fitted["n_envs"] = max(wanted // _BATCHES, 1) * _BATCHES
+            buffer, batches = fitted["n_envs"] * n_steps, _BATCHES
+            while buffer // batches > self.settings["batch_size"] and buffer % (2 * batches) == 0:
+                batches *= 2
+            fitted["batch_size"] = max(2, buffer // batches)
+        fitted["total_steps"] = min(self.settings["total_steps"], _ROUNDS * buffer)
         algorithm, library = ("MaskablePPO", "sb3_contrib") if self.settings["masked"] else ("PPO", "stable_baselines3")
         return train(
             algorithm,
             lesson,
-            self.settings,
+            fitted,
             export=actor,
             library=library,
             learning_rate=lambda left: first * left,
-            **{name: self.settings[name] for name in ("n_steps", "batch_size", "n_epochs", "ent_coef")},
+            **{name: fitted[name] for name in ("n_steps", "batch_size", "n_epochs", "ent_coef")},
             # Half the work would go into the value of a query. One answer ends an episode: it only takes off what is
             # common to all arms, and a linear guess of that will do.
             policy_kwargs={"net_arch": {"pi": [width, width], "vf": []}},
