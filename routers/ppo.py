@@ -103,7 +103,6 @@ class PPORouter(NetworkRouter):
         width, first = self.settings["hidden"], self.settings["learning_rate"]
         fitted = dict(self.settings)
         n_steps, wanted = self.settings["n_steps"], _PASSES * len(lesson.table) // self.settings["n_steps"]
-        buffer = self.settings["n_envs"] * n_steps
         if wanted < self.settings["n_envs"]:
             # A multiple of the batches, so that each has as many decisions.
             fitted["n_envs"] = max(wanted // _BATCHES, 1) * _BATCHES
@@ -111,7 +110,7 @@ class PPORouter(NetworkRouter):
             while buffer // batches > self.settings["batch_size"] and buffer % (2 * batches) == 0:
                 batches *= 2
             fitted["batch_size"] = max(2, buffer // batches)
-        fitted["total_steps"] = min(self.settings["total_steps"], _ROUNDS * buffer)
+            fitted["total_steps"] = min(self.settings["total_steps"], _ROUNDS * buffer)
         algorithm, library = ("MaskablePPO", "sb3_contrib") if self.settings["masked"] else ("PPO", "stable_baselines3")
         return train(
             algorithm,
