@@ -173,6 +173,12 @@ class LinearPosterior:
                 self.theta[row, arms] += ((inverse @ (x.T @ residual)).T).astype(np.float32)
             self._set_inverse(arms, inverse)
 
+    def forget(self, arm: int) -> None:
+        """Put one arm back to the prior."""
+        self._set_inverse(np.array([arm]), np.diag(1.0 / self._precision))
+        for learned in (self.theta, self.count, self.total):
+            learned[:, arm] = 0
+
     def add_arm(self) -> None:
         """One more arm at the prior."""
         prior = np.diag(1.0 / self._precision).astype(np.float32)
