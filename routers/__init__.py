@@ -42,6 +42,7 @@ _BUILT_IN = {
     "quality_floor": "routers.quality_floor:QualityFloor",
     "linucb": "routers.linucb:LinUCB",
     "linear_thompson": "routers.thompson:LinearThompson",
+    "watchful_linucb": "routers.watchful:WatchfulLinUCB",
     "discounted_linucb": "routers.discounted:DiscountedLinUCB",
     "discounted_thompson": "routers.discounted:DiscountedThompson",
     "knn": "routers.knn:KNN",
