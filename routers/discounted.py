@@ -69,8 +69,8 @@ class DiscountedPosterior(LinearPosterior):
         if self.clock[0] >= self._refresh:
             self._solve()
 
-    def fit(self, inputs: Floats, targets: Floats) -> None:
-        """Forget all, then learn a table at once; its rows are alike recent."""
+    def fit(self, inputs: Floats, targets: Floats, strength: float = np.inf) -> None:
+        """Forget all, then learn a table at once; its rows are alike recent, and all count: they fade anyway."""
         super().fit(inputs, targets)
         self._clear(*self.theta.shape[1:])
         for rows, arms in alike_columns(targets[0]):

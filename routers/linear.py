@@ -150,10 +150,11 @@ class LinearPosterior:
         self.count[:, arm] += seen
         self.total[:, arm] += np.where(seen, targets, 0)
 
-    def fit(self, inputs: Floats, targets: Floats) -> None:
+    def fit(self, inputs: Floats, targets: Floats, strength: float = np.inf) -> None:
         """Forget, then learn a table at once: inputs ``(n, D)``, targets ``(3, n, K)``, NaN where not observed.
 
         Rows without a score are left out. A cost or latency missing beside a score counts as the arm's mean.
+        An arm's rows count together as ``strength`` observations where they are more.
         """
         scored = ~np.isnan(targets[0])
         seen = ~np.isnan(targets) & scored
@@ -167,11 +168,15 @@ class LinearPosterior:
         self.theta[1:, :, -1] = center[1:]
         for rows, arms in alike_columns(targets[0]):
             x = inputs[rows].astype(np.float64)
-            inverse = np.linalg.inv(x.T @ x + np.diag(self._precision))
+            weighted = x.T * min(1.0, strength / len(x))
+            inverse = np.linalg.inv(weighted @ x + np.diag(self._precision))
             for row in range(3):
                 residual = np.nan_to_num(targets[row][np.ix_(rows, arms)] - center[row, arms])
-                self.theta[row, arms] += ((inverse @ (x.T @ residual)).T).astype(np.float32)
+                self.theta[row, arms] += ((inverse @ (weighted @ residual)).T).astype(np.float32)
             self._set_inverse(arms, inverse)
+        kept = np.minimum(self.count, np.ceil(min(strength, len(inputs)))).astype(np.int64)
+        self.total *= kept / np.maximum(self.count, 1)
+        self.count = kept
 
     def forget(self, arm: int) -> None:
         """Put one arm back to the prior."""
@@ -213,14 +218,27 @@ class LinearBandit(Estimator):
     """Base of the routers over a :class:`LinearPosterior`; they differ in how they explore.
 
     ``fit`` starts again from the prior and learns a table in one solve; ``update`` learns row after row.
+
+    Args:
+        n_arms: ``K``.
+        n_features: ``d``; a constant is added.
+        ridge: prior precision of the weights.
+        prior_strength: how many observations an arm's rows of a ``fit`` count for at most, so that what comes after
+            a warm start can outweigh it; ``None`` for as many as they are.
+        settings: what else a subclass keeps; none may be negative.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(online=True, adds_arms=True, uses_load=True)
 
-    def __init__(self, n_arms: int, n_features: int, *, ridge: float, **settings: float) -> None:
+    def __init__(
+        self, n_arms: int, n_features: int, *, ridge: float, prior_strength: float | None = None, **settings: float
+    ) -> None:
         super().__init__(n_arms, n_features, **settings, ridge=ridge)
+        if prior_strength is not None:
+            # Left out where it is not given: policies saved before there was such a setting keep their version.
+            self.settings["prior_strength"] = prior_strength
         for name, value in self.settings.items():
-            if not value >= 0 or (name == "ridge" and value == 0):
+            if not value >= 0 or (name in ("ridge", "prior_strength") and value == 0):
                 raise BadInput(f"router `{self.name}`: {name} is {value}; it must be positive")
         self._posterior = make_posterior(n_arms, n_features + 1, ridge)
 
@@ -234,7 +252,8 @@ class LinearBandit(Estimator):
 
     def fit(self, contexts: Contexts, outcomes: Outcomes) -> Self:
         """Warm start from a table ``(n, K)``, NaN where not observed; what was learned before is forgotten."""
-        self._posterior.fit(with_constant(contexts.features), stack(outcomes))
+        strength = self.settings.get("prior_strength", np.inf)
+        self._posterior.fit(with_constant(contexts.features), stack(outcomes), strength)
         return self
 
     def update(self, contexts: Contexts, arms: Ints, outcomes: Outcomes, propensities: Array) -> None:

@@ -22,6 +22,7 @@ class LinUCB(WidthBandit):
         n_features: ``d``; a constant is added.
         alpha: width of the bonus in score points where nothing is known; 0 is greedy.
         ridge: prior precision of the weights, which are taken to be about ``1 / sqrt(ridge)`` in size.
+        prior_strength: how many observations an arm's rows of a ``fit`` count for at most; ``None`` for all of them.
 
     Example:
         >>> from env.contexts import Contexts, Outcomes
@@ -35,8 +36,16 @@ class LinUCB(WidthBandit):
     name: ClassVar[str] = "linucb"
     exact_widths: ClassVar[bool] = False
 
-    def __init__(self, n_arms: int, n_features: int, *, alpha: float = 1.0, ridge: float = 10.0) -> None:
-        super().__init__(n_arms, n_features, alpha=alpha, ridge=ridge)
+    def __init__(
+        self,
+        n_arms: int,
+        n_features: int,
+        *,
+        alpha: float = 1.0,
+        ridge: float = 10.0,
+        prior_strength: float | None = None,
+    ) -> None:
+        super().__init__(n_arms, n_features, alpha=alpha, ridge=ridge, prior_strength=prior_strength)
         self.alpha = np.float32(alpha)
 
     def _bonus(self, n: int, rng: np.random.Generator) -> Floats:

@@ -23,6 +23,7 @@ class LinearThompson(WidthBandit):
         n_features: ``d``; a constant is added.
         v: standard deviation of a score around its expectation, as the draws believe it; 0 is greedy.
         ridge: prior precision of the weights, which are taken to be about ``1 / sqrt(ridge)`` in size.
+        prior_strength: how many observations an arm's rows of a ``fit`` count for at most; ``None`` for all of them.
 
     Example:
         >>> router = LinearThompson(n_arms=2, n_features=1, v=0.5)
@@ -32,8 +33,16 @@ class LinearThompson(WidthBandit):
 
     name: ClassVar[str] = "linear_thompson"
 
-    def __init__(self, n_arms: int, n_features: int, *, v: float = 0.5, ridge: float = 10.0) -> None:
-        super().__init__(n_arms, n_features, v=v, ridge=ridge)
+    def __init__(
+        self,
+        n_arms: int,
+        n_features: int,
+        *,
+        v: float = 0.5,
+        ridge: float = 10.0,
+        prior_strength: float | None = None,
+    ) -> None:
+        super().__init__(n_arms, n_features, v=v, ridge=ridge, prior_strength=prior_strength)
         self.v = np.float32(v)
 
     def law(self, contexts: Contexts, *, explore: bool = True) -> Doubles:

@@ -163,3 +163,32 @@ def test_no_width_is_greedy_with_certainty() -> None:
     router = LinearThompson(ARMS, FEATURES, v=0.0)
     decision = router.act(log(9)[0], np.random.default_rng(0))
     assert (decision.propensities == 1).all() and (decision.arms == 0).all()
+
+
+@pytest.mark.parametrize("kind", [LinUCB, LinearThompson])
+def test_a_warm_start_counts_for_no_more_than_its_stated_strength(kind: type[LinUCB | LinearThompson]) -> None:
+    contexts, arms, outcomes = log(300)
+    table = table_of(arms, outcomes)
+    weak, whole, ample = (kind(ARMS, FEATURES, prior_strength=strength).fit(contexts, table)
+                          for strength in (20, None, 1e6))  # fmt: skip
+    for name, array in ample.state().arrays.items():
+        np.testing.assert_allclose(array, whole.state().arrays[name], rtol=1e-6)
+    inputs = with_constant(contexts.features).astype(np.float64)
+    for arm in range(ARMS):
+        own = inputs[arms == arm]
+        precision = 20 / len(own) * own.T @ own + np.diag([10.0] * FEATURES + [1.0])
+        np.testing.assert_allclose(weak.state().arrays["inverse"][arm], np.linalg.inv(precision), atol=1e-5)
+    assert (weak.state().arrays["count"] == 20).all()
+    level = (r.state().arrays["total"] / r.state().arrays["count"] for r in (weak, whole))
+    np.testing.assert_allclose(*level)
+    # What comes later outweighs a weak prior sooner.
+    worse = Outcomes.of(np.zeros(60), 0.01 * np.ones(60), np.ones(60))
+    asked = contexts.take(range(60))
+    for router in (weak, whole):
+        router.update(asked, np.zeros(60, dtype=np.int64), worse, np.ones(60))
+    assert weak.predict(asked).score[:, 0].mean() < whole.predict(asked).score[:, 0].mean() - 0.1
+
+
+def test_a_policy_without_a_stated_strength_is_saved_as_before() -> None:
+    assert "prior_strength" not in LinUCB(ARMS, FEATURES).state().config
+    assert LinUCB.from_state(LinUCB(ARMS, FEATURES, prior_strength=5.0).state()).settings["prior_strength"] == 5.0
