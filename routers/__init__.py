@@ -42,6 +42,8 @@ _BUILT_IN = {
     "quality_floor": "routers.quality_floor:QualityFloor",
     "linucb": "routers.linucb:LinUCB",
     "linear_thompson": "routers.thompson:LinearThompson",
+    "neural_linear": "routers.neural_linear:NeuralLinear",
+    "neural_ucb": "routers.neural_ucb:NeuralUCB",
     "watchful_linucb": "routers.watchful:WatchfulLinUCB",
     "discounted_linucb": "routers.discounted:DiscountedLinUCB",
     "discounted_thompson": "routers.discounted:DiscountedThompson",
