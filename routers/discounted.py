@@ -82,6 +82,12 @@ class DiscountedPosterior(LinearPosterior):
                 self.missing[row, arms] = np.isnan(values).T @ x
         self._solve()
 
+    def forget(self, arm: int) -> None:
+        """Put one arm back to the prior."""
+        super().forget(arm)
+        self.gram[arm] = 0
+        self.moment[:, arm] = self.missing[:, arm] = 0
+
     def add_arm(self) -> None:
         """One more arm at the prior."""
         super().add_arm()

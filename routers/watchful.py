@@ -10,9 +10,9 @@ import numpy as np
 from env.contexts import Contexts, Floats, Ints, Outcomes
 from env.errors import BadInput
 from routers.base import Array, Decision, Router, sample, uniform
+from routers.discounted import DiscountedLinUCB
 from routers.least_squares import Doubles
 from routers.linear import stack, with_constant
-from routers.linucb import LinUCB
 
 # Their spread is that of about the last thirty; the first ten are an arm's learning, not its changing.
 _REMEMBERED = 0.97
@@ -23,20 +23,22 @@ _LEAST_SPREAD = np.array([0.05, 0.3])
 _ALLOWANCE, _MOST = 0.5, 8.0
 
 
-class WatchfulLinUCB(LinUCB):
-    """:class:`~routers.linucb.LinUCB` with uniform probes and, for every arm, a two-sided CUSUM test of its errors.
+class WatchfulLinUCB(DiscountedLinUCB):
+    """:class:`~routers.discounted.DiscountedLinUCB` with uniform probes and a CUSUM test of every arm's errors.
 
     Page 1954 (doi:10.2307/2333009): of the standardised errors of an arm's scores ``z``, and of the logarithms of its
     costs, ``S <- max(0, S + z - 1/2)`` and the same of ``-z``; where one of the sums passes ``threshold``, the arm is
-    no longer what was learned of it and goes back to the prior, where optimism tries it again. Nothing else is
-    forgotten, so that a world that stands still is learned as LinUCB learns it. An arm that is not asked shows no
-    errors: the share ``epsilon`` of decisions is drawn uniformly, which finds a price cut, or an arm that is back.
+    no longer what was learned of it and goes back to the prior at once, where optimism tries it again; slow changes
+    are left to the discount. An arm that is not asked shows no errors: the share ``epsilon`` of decisions is drawn
+    uniformly, which finds a price cut that nobody told of.
 
     Args:
         n_arms: ``K``.
         n_features: ``d``; a constant is added.
         alpha: width of the bonus in score points where nothing is known; 0 is greedy.
         ridge: prior precision of the weights.
+        gamma: what an outcome is worth one outcome later; see the discounted router.
+        refresh: outcomes between two solves.
         epsilon: share of decisions that probe, in [0, 1].
         threshold: standard deviations; lower notices sooner, and is alarmed for nothing more often.
 
@@ -58,10 +60,12 @@ class WatchfulLinUCB(LinUCB):
         *,
         alpha: float = 1.0,
         ridge: float = 10.0,
-        epsilon: float = 0.05,
+        gamma: float = 0.997,
+        refresh: int = 10,
+        epsilon: float = 0.03,
         threshold: float = 12.0,
     ) -> None:
-        super().__init__(n_arms, n_features, alpha=alpha, ridge=ridge)
+        super().__init__(n_arms, n_features, alpha=alpha, ridge=ridge, gamma=gamma, refresh=refresh)
         if not 0 <= epsilon <= 1:
             raise BadInput(f"router `{self.name}`: epsilon is {epsilon}; it must lie in [0, 1]")
         if not threshold > 0:
