@@ -183,6 +183,9 @@ def study(
         was, now = (np.mean([part.mean(axis=0) for part in some], axis=0)
                     for some in ([w[:BEFORE] for w in worth], [w[BEFORE:] for w in worth]))  # fmt: skip
         loss = float(now.max() - now[was.argmax()])
+        if loss <= 0:
+            say(f"{label} is left out: what was best before is best after it")
+            continue
         for name, play in plays(names).items():
             arms = [play(world, batch, _FIRST_SEED + at) for at, batch in enumerate(batches)]
             got = np.stack([w[np.arange(len(a)), a] for w, a in zip(worth, arms, strict=True)])

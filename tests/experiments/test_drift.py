@@ -33,7 +33,8 @@ def test_every_router_meets_the_same_change_and_again_the_same(monkeypatch: pyte
     monkeypatch.setattr(drift, "COST_WEIGHT", 1.0)
     monkeypatch.setattr(drift, "featurised", lambda trace: featurised(trace, Hashing(16)))
     rows = study(make_trace(n=80), ("linucb", "watchful_linucb"), 2)
-    assert [row["scenario"] for row in rows[::2]] == ["price cut", "silent regression", "outage over", "new arm"]
+    # At this weight the dearest arm is not worth its price after the cut either: nothing is lost, so nothing regained.
+    assert [row["scenario"] for row in rows[::2]] == ["silent regression", "outage over", "new arm"]
     assert all(WINDOW <= row["low"] <= row["high"] <= 40 for row in rows)
     assert all(len(row["curve"]) == 4 for row in rows)
     assert rows == study(make_trace(n=80), ("linucb", "watchful_linucb"), 2)
