@@ -44,6 +44,7 @@ _BUILT_IN = {
     "linear_thompson": "routers.thompson:LinearThompson",
     "neural_linear": "routers.neural_linear:NeuralLinear",
     "neural_ucb": "routers.neural_ucb:NeuralUCB",
+    "sliding_window_linucb": "routers.sliding_window:SlidingWindowLinUCB",
     "watchful_linucb": "routers.watchful:WatchfulLinUCB",
     "discounted_linucb": "routers.discounted:DiscountedLinUCB",
     "discounted_thompson": "routers.discounted:DiscountedThompson",
