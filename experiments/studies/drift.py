@@ -47,7 +47,7 @@ COST_WEIGHT = 100.0
 FACTOR = 0.01
 """What is left of the dearest arm's price."""
 OWN, RIVALS = "watchful_linucb", ("linucb", "paretobandit")
-_FIRST_SEED = 100
+_FIRST_SEED = 1_000
 _REPLICATES = 400
 
 
