@@ -34,6 +34,7 @@ class LinearPosterior:
     """``K`` posteriors ``N(theta, A^-1)`` of linear models over ``D`` inputs, kept by rank-one updates.
 
     Attributes:
+        compiled: whether its arithmetic is; :class:`routers.packed.PackedPosterior` is the one.
         inverse: ``(K, D, D)`` float32, ``A^-1`` with ``A = prior + sum of x x'`` over the arm's observations.
         theta: ``(3, K, D)`` float32, weights of score (about ``PRIOR_SCORE``), cost and latency.
         count: ``(3, K)`` observations of each.
@@ -44,6 +45,8 @@ class LinearPosterior:
         n_inputs: ``D``, the constant (last) included.
         ridge: prior precision of every weight but the constant's.
     """
+
+    compiled: ClassVar[bool] = False
 
     def __init__(self, n_arms: int, n_inputs: int, ridge: float) -> None:
         precision = np.full(n_inputs, ridge)

@@ -11,6 +11,7 @@ scratch arrays of one posterior serve all threads.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,12 +21,14 @@ from routers.base import Array
 from routers.linear import LinearPosterior, with_constant
 from routers.packed_kernels import LANES
 
+_LINE = 64  # bytes in a cache line
+
 
 class PackedPosterior(LinearPosterior):
     """A :class:`~routers.linear.LinearPosterior` whose matrices are packed triangles, with compiled arithmetic.
 
     Attributes:
-        packed: ``(K, T)`` float32, the lower triangles in blocks, ``T`` about ``D (D + 9) / 2``.
+        packed: ``(K, T)`` float32, the lower triangles in blocks, ``T`` about ``D (D + 8) / 2``.
         reads: ``(1,)`` how many matrices were read for decisions that may skip some.
 
     Args:
@@ -34,15 +37,16 @@ class PackedPosterior(LinearPosterior):
         ridge: prior precision of every weight but the constant's.
     """
 
+    compiled: ClassVar[bool] = True
+
     def __init__(self, n_arms: int, n_inputs: int, ridge: float) -> None:
         padded = -(-n_inputs // LANES) * LANES
-        row = np.repeat(np.arange(padded), np.arange(padded) // LANES * LANES + LANES)
-        column = np.concatenate([np.arange(i // LANES * LANES + LANES) for i in range(padded)])
-        # Cells past the last input belong to padding; they stay 0 and are read from a row and column of zeros.
-        self._cells = np.minimum(row, n_inputs) * (n_inputs + 1) + np.minimum(column, n_inputs)
-        self._x, self._spread = np.zeros((2, padded), dtype=np.float32)
-        self._form = np.zeros(len(row), dtype=np.float32)
-        self.packed = np.empty((0, len(row)), dtype=np.float32)
+        row = np.repeat(np.arange(n_inputs), np.arange(n_inputs) // LANES * LANES + LANES)
+        column = np.concatenate([np.arange(i // LANES * LANES + LANES) for i in range(n_inputs)])
+        # Columns past the last input are filling; they stay 0 and are read from a column of zeros.
+        self._cells = row * (n_inputs + 1) + np.minimum(column, n_inputs)
+        self._x, self._spread, self._form = aligned(padded), aligned(padded), aligned(len(row))
+        self.packed = aligned(0, len(row))
         self.reads = np.zeros(1, dtype=np.int64)
         self._given: Floats | None = None
         super().__init__(n_arms, n_inputs, ridge)
@@ -62,7 +66,9 @@ class PackedPosterior(LinearPosterior):
 
     @inverse.setter
     def inverse(self, matrices: Floats) -> None:
-        self.packed = np.stack([self._pack(matrix) for matrix in matrices])
+        self.packed = aligned(len(matrices), len(self._cells))
+        for row, matrix in zip(self.packed, matrices, strict=True):
+            row[:] = self._pack(matrix)
         # Until something is learned, a saved policy gives back the very bits it was made of, whatever made them.
         self._given = matrices
 
@@ -140,3 +146,16 @@ class PackedPosterior(LinearPosterior):
             values,
         )
         return worth, width, arms
+
+
+def aligned(*shape: int) -> Floats:
+    """Zeros that begin where a cache line does: a vector that straddles two lines is read twice.
+
+    Example:
+        >>> aligned(3, 5).ctypes.data % 64
+        0
+    """
+    size = int(np.prod(shape)) * 4
+    room = np.zeros(size + _LINE, dtype=np.uint8)
+    start = -room.ctypes.data % _LINE
+    return room[start : start + size].view(np.float32).reshape(shape)

@@ -1,9 +1,10 @@
 """What :mod:`routers.packed` compiles with numba: decisions and lessons over packed symmetric matrices.
 
 A symmetric matrix is kept as its lower triangle, row after row, each row filled up to whole vectors of ``LANES``
-numbers, so that the blocks on the diagonal are there in full. ``x' M x`` is then the inner product of the packed ``M``
-with the packed ``x x'``, which is made once for all arms: one long loop at the speed of memory, where the rows of a
-triangle would be many short ones.
+numbers, so that the blocks on the diagonal are there in full (the last one as far as there are rows). Vectors are
+filled up with zeros in the same way; ``n`` is how much of one is no filling. ``x' M x`` is then the inner product of
+the packed ``M`` with the packed ``x x'``, which is made once for all arms: one long loop at the speed of memory, where
+the rows of a triangle would be many short ones.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ _SLACK, _TINY = np.float32(1.001), np.float32(1e-5)
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def _compiled(function: _F) -> _F:
+def compiled(function: _F) -> _F:
+    """What numba makes of it, kept on disk; itself where there is no numba."""
     if find_spec("numba") is None:
         return function  # importable, though nobody makes a packed posterior then
     import numba
@@ -36,11 +38,11 @@ def _compiled(function: _F) -> _F:
     return cast(_F, numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})(function))
 
 
-@_compiled
-def _outer(x: Floats, form: Floats) -> None:
+@compiled
+def _outer(x: Floats, form: Floats, n: int) -> None:
     """Pack ``x x'`` so that its inner product with a packed matrix is the quadratic form."""
     at = 0
-    for i in range(x.size):
+    for i in range(n):
         whole = i // LANES * LANES
         row, block, near = form[at : at + whole], form[at + whole : at + whole + LANES], x[whole : whole + LANES]
         one = x[i]
@@ -52,7 +54,7 @@ def _outer(x: Floats, form: Floats) -> None:
         at += whole + LANES
 
 
-@_compiled
+@compiled
 def _dot(a: Floats, b: Floats) -> Any:
     total = _ZERO
     for j in range(a.size):
@@ -60,13 +62,13 @@ def _dot(a: Floats, b: Floats) -> Any:
     return total
 
 
-@_compiled
+@compiled
 def _deviation(matrix: Floats, form: Floats) -> Any:
     """``sqrt(x' M x)``; rounding may push a tiny variance below zero."""
     return np.sqrt(max(_dot(matrix, form), _ZERO))
 
 
-@_compiled
+@compiled
 def _bound(constants: Floats, features: Floats, most: Any) -> Any:
     """At least ``sqrt(x' M x)``, from the last row of ``M`` alone, which is that of the constant.
 
@@ -78,12 +80,12 @@ def _bound(constants: Floats, features: Floats, most: Any) -> Any:
     return np.sqrt(max(variance, _ZERO)) * _SLACK + _TINY
 
 
-@_compiled
-def _product(matrix: Floats, x: Floats, y: Floats) -> None:
+@compiled
+def _product(matrix: Floats, x: Floats, y: Floats, n: int) -> None:
     """``y = M x`` of one packed matrix, which is read once; four rows at a time, so that ``x`` and ``y`` are less."""
     y[:] = _ZERO
-    at = 0
-    for i in range(0, x.size, 4):
+    at, fours = 0, n // 4 * 4
+    for i in range(0, fours, 4):
         whole = i // LANES * LANES
         step = whole + LANES
         r0, r1 = matrix[at : at + step], matrix[at + step : at + 2 * step]
@@ -105,13 +107,20 @@ def _product(matrix: Floats, x: Floats, y: Floats) -> None:
         y[i + 2] += s2
         y[i + 3] += s3
         at += 4 * step
+    for i in range(fours, n):
+        whole = i // LANES * LANES
+        row, one = matrix[at : at + whole + LANES], x[i]
+        y[i] += _dot(row[:whole], x[:whole])
+        for j in range(whole + LANES):
+            y[j] += row[j] * one
+        at += whole + LANES
 
 
-@_compiled
+@compiled
 def learn(matrix: Floats, theta: Floats, count: Ints, total: Array, x: Floats, targets: Floats, spread: Floats) -> None:
     """What :meth:`LinearPosterior.update` does, to one arm: ``theta (3, D)``, ``count`` and ``total (3,)``."""
     n_inputs = theta.shape[1]
-    _product(matrix, x, spread)
+    _product(matrix, x, spread, n_inputs)
     surprise = _ONE + _dot(x, spread)
     for row in range(3):
         if np.isnan(targets[row]):
@@ -129,7 +138,7 @@ def learn(matrix: Floats, theta: Floats, count: Ints, total: Array, x: Floats, t
     for j in range(x.size):
         spread[j] *= root
     at = 0
-    for i in range(x.size):
+    for i in range(n_inputs):
         size = i // LANES * LANES + LANES
         row_cells, one = matrix[at : at + size], spread[i]
         for j in range(size):
@@ -137,7 +146,7 @@ def learn(matrix: Floats, theta: Floats, count: Ints, total: Array, x: Floats, t
         at += size
 
 
-@_compiled
+@compiled
 def _charge(
     worth: Floats, theta: Floats, count: Ints, total: Array, pulls: Ints, x: Floats, weight: Any, values: Floats
 ) -> None:
@@ -156,7 +165,18 @@ def _charge(
         worth[k] -= weight * (value * UNTRIED_SHARE if pulls[k] == 0 else value)
 
 
-@_compiled
+@compiled
+def _first_best(worth: Floats, bonus: Floats, width: Floats) -> Any:
+    """The arm of the highest ``worth + bonus * width``; of equal ones the lowest index."""
+    arm, best = 0, worth[0] + bonus[0] * width[0]
+    for k in range(1, worth.size):
+        score = worth[k] + bonus[k] * width[k]
+        if score > best:
+            arm, best = k, score
+    return arm
+
+
+@compiled
 def _best(
     packed: Floats,
     form: Floats,
@@ -173,10 +193,8 @@ def _best(
     Arms are looked at in the order of what they may reach at best (``hopes``, scratch), until the next one's hope is
     below the best score found. ``width`` is exact for the arms looked at and :func:`_bound` for the others.
     """
-    n_arms, size, last = len(worth), packed.shape[1], own.size - 1
-    padded = (last // LANES + 1) * LANES
-    # Where the row of the constant begins: the rows after it are padding, as long as it is.
-    start = size - padded * (padded - last)
+    n_arms, last = len(worth), own.size - 1
+    start = packed.shape[1] - (last // LANES + 1) * LANES  # the row of the constant, which is the last one
     most = cap * _dot(own[:last], own[:last])
     for k in range(n_arms):
         width[k] = _bound(packed[k, start : start + last + 1], own[:last], most)
@@ -195,7 +213,7 @@ def _best(
         hopes[hope] = -np.inf
 
 
-@_compiled
+@compiled
 def replay(
     packed: Floats,
     theta: Floats,
@@ -234,7 +252,7 @@ def replay(
         for k in range(n_arms):
             if not mask[i, k]:
                 worth[i, k] = -np.inf
-        _outer(x, form)
+        _outer(x, form, n_inputs)
         if not skip:
             for k in range(n_arms):
                 width[i, k] = _deviation(packed[k], form)
@@ -243,7 +261,7 @@ def replay(
         if skip:
             arm = _best(packed, form, own, worth[i], bonus[i], width[i], cap, values, reads)
         else:
-            arm = np.argmax(worth[i] + bonus[i] * width[i])
+            arm = _first_best(worth[i], bonus[i], width[i])
         arms[i] = arm
         if not np.isnan(targets[0, i, arm]):
             learn(packed[arm], theta[:, arm], count[:, arm], total[:, arm], x, targets[:, i, arm], spread)

@@ -13,7 +13,8 @@ from env.contexts import Contexts, Outcomes
 from routers.base import PRIOR_SCORE
 from routers.linear import make_posterior, with_constant
 from routers.linucb import LinUCB
-from routers.thompson import LinearThompson, argmax_law
+from routers.normal_law import argmax_law
+from routers.thompson import LinearThompson
 from tests.conftest import needs
 
 ARMS, FEATURES, RIDGE = 3, 4, 2.0
