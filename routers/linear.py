@@ -262,7 +262,7 @@ class LinearBandit(Estimator):
     def update(self, contexts: Contexts, arms: Ints, outcomes: Outcomes, propensities: Array) -> None:
         """Learn the outcomes ``(n,)`` of the arms chosen, one row after another; rows without a score are skipped."""
         inputs, targets = with_constant(contexts.features), stack(outcomes)
-        for row in np.flatnonzero(~np.isnan(outcomes.score)):
+        for row in (~np.isnan(targets[0])).nonzero()[0]:
             self._posterior.update(inputs[row], int(arms[row]), targets[:, row])
 
     def add_arm(self) -> None:
@@ -287,4 +287,6 @@ def with_constant(features: Floats) -> Floats:
 
 def stack(outcomes: Outcomes) -> Floats:
     """Score, cost and latency as one array ``(3, ...)``."""
-    return np.stack([outcomes.score, outcomes.cost_usd, outcomes.latency_s])
+    table = np.empty((3, *outcomes.score.shape), dtype=np.float32)  # np.stack takes three times as long for one row
+    table[0], table[1], table[2] = outcomes.score, outcomes.cost_usd, outcomes.latency_s
+    return table

@@ -78,9 +78,11 @@ class NeuralLinear(LinearThompson):
         """Posterior means of score, cost and latency, each ``(n, K)``."""
         return super().predict(self._seen(contexts))
 
-    def replay(self, contexts: Contexts, outcomes: Outcomes, rng: np.random.Generator) -> Decision:
+    def replay(
+        self, contexts: Contexts, outcomes: Outcomes, rng: np.random.Generator, *, propensities: bool = True
+    ) -> Decision:
         """As :meth:`Router.replay`; the layer is computed once."""
-        return super().replay(self._seen(contexts), outcomes, rng)
+        return super().replay(self._seen(contexts), outcomes, rng, propensities=propensities)
 
     def update(self, contexts: Contexts, arms: Ints, outcomes: Outcomes, propensities: Array) -> None:
         """Learn the outcomes ``(n,)`` of the arms chosen in the regressions; the layer stays."""

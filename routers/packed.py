@@ -22,6 +22,7 @@ from routers.linear import LinearPosterior, with_constant
 from routers.packed_kernels import LANES
 
 _LINE = 64  # bytes in a cache line
+_NO_TABLE, _NO_TARGETS = np.empty((0, 0), dtype=np.float32), np.empty((3, 0, 0), dtype=np.float32)
 
 
 class PackedPosterior(LinearPosterior):
@@ -45,11 +46,13 @@ class PackedPosterior(LinearPosterior):
         column = np.concatenate([np.arange(i // LANES * LANES + LANES) for i in range(n_inputs)])
         # Columns past the last input are filling; they stay 0 and are read from a column of zeros.
         self._cells = row * (n_inputs + 1) + np.minimum(column, n_inputs)
-        self._x, self._spread, self._form = aligned(padded), aligned(padded), aligned(len(row))
+        self._x, self._spread, self._above = (aligned(padded) for _ in range(3))
+        self._form = aligned(len(row))
         self.packed = aligned(0, len(row))
         self.reads = np.zeros(1, dtype=np.int64)
         self._given: Floats | None = None
         super().__init__(n_arms, n_inputs, ridge)
+        self._widest = np.float32(1 / self._precision[0])  # the variance of a weight before anything is known
 
     @property
     def inverse(self) -> Floats:
@@ -79,8 +82,7 @@ class PackedPosterior(LinearPosterior):
 
     def believe(self, contexts: Contexts) -> tuple[Floats, Floats]:
         """Mean utility (``-inf`` where masked) and its standard deviation, each ``(n, K)``."""
-        nothing = np.empty((0, 0), dtype=np.float32)
-        return self._run(contexts, nothing, np.empty((3, 0, 0), dtype=np.float32), False)[:2]
+        return self._run(contexts, _NO_TABLE, _NO_TARGETS, False)[:2]
 
     def replay(
         self, contexts: Contexts, bonus: Floats, targets: Floats, *, skip: bool = False
@@ -96,15 +98,17 @@ class PackedPosterior(LinearPosterior):
     def update(self, x: Floats, arm: int, targets: Floats) -> None:
         """Learn one observation: input ``(D,)`` and targets ``(3,)``."""
         self._given = None
-        self._x[: len(x)] = x
-        kernels.learn(
-            self.packed[arm],
-            self.theta[:, arm],
-            self.count[:, arm],
-            self.total[:, arm],
+        kernels.update(
+            self.packed,
+            self.theta,
+            self.count,
+            self.total,
+            arm,
+            x,
+            targets,
             self._x,
-            np.asarray(targets, dtype=np.float32),
             self._spread,
+            self._above,
         )
 
     def restore(self, arrays: Mapping[str, Array]) -> None:
@@ -121,6 +125,8 @@ class PackedPosterior(LinearPosterior):
 
     def _run(self, contexts: Contexts, bonus: Floats, targets: Floats, skip: bool) -> tuple[Floats, Floats, Ints]:
         shape = (len(contexts), self.n_arms)
+        weights = np.empty((2, shape[0]), dtype=np.float32)
+        weights[0], weights[1] = contexts.cost_weight, contexts.latency_weight
         worth, width, values = np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape[1], np.float32)
         arms = np.empty(shape[0], dtype=np.int64)
         kernels.replay(
@@ -129,20 +135,21 @@ class PackedPosterior(LinearPosterior):
             self.count,
             self.total,
             with_constant(contexts.features),
-            np.stack([contexts.cost_weight, contexts.latency_weight]),
+            weights,
             np.ascontiguousarray(contexts.mask),
-            np.empty((0, 0), np.float32) if contexts.load is None else np.ascontiguousarray(contexts.load),
+            _NO_TABLE if contexts.load is None else np.ascontiguousarray(contexts.load),
             bonus,
             targets,
             worth,
             width,
             arms,
             skip,
-            np.float32(1 / self._precision[0]),
+            self._widest,
             self.reads,
             self._x,
             self._form,
             self._spread,
+            self._above,
             values,
         )
         return worth, width, arms

@@ -63,6 +63,21 @@ def _dot(a: Floats, b: Floats) -> Any:
 
 
 @compiled
+def _dots(rows: Floats, vector: Floats, products: Floats) -> None:
+    """The inner product of every row with one vector; two rows at a time, so that the vector is read half as often."""
+    n = len(rows)
+    for k in range(0, n - 1, 2):
+        r0, r1 = rows[k], rows[k + 1]
+        s0, s1 = _ZERO, _ZERO
+        for j in range(vector.size):
+            s0 += r0[j] * vector[j]
+            s1 += r1[j] * vector[j]
+        products[k], products[k + 1] = s0, s1
+    if n % 2:
+        products[n - 1] = _dot(rows[n - 1], vector)
+
+
+@compiled
 def _deviation(matrix: Floats, form: Floats) -> Any:
     """``sqrt(x' M x)``; rounding may push a tiny variance below zero."""
     return np.sqrt(max(_dot(matrix, form), _ZERO))
@@ -81,46 +96,59 @@ def _bound(constants: Floats, features: Floats, most: Any) -> Any:
 
 
 @compiled
-def _product(matrix: Floats, x: Floats, y: Floats, n: int) -> None:
-    """``y = M x`` of one packed matrix, which is read once; four rows at a time, so that ``x`` and ``y`` are less."""
+def _product(matrix: Floats, x: Floats, y: Floats, above: Floats, n: int) -> None:
+    """``y = M x`` of one packed matrix, which is read once; four rows at a time, so that ``x`` and ``y`` are less.
+
+    A row counts as a row left of its block on the diagonal, and as a column everywhere: the block is symmetric.
+    ``above`` is scratch: ``x`` in front of the block, 0 from there on.
+    """
     y[:] = _ZERO
+    above[:] = _ZERO
     at, fours = 0, n // 4 * 4
     for i in range(0, fours, 4):
-        whole = i // LANES * LANES
-        step = whole + LANES
+        step = i // LANES * LANES + LANES
         r0, r1 = matrix[at : at + step], matrix[at + step : at + 2 * step]
         r2, r3 = matrix[at + 2 * step : at + 3 * step], matrix[at + 3 * step : at + 4 * step]
         x0, x1, x2, x3 = x[i], x[i + 1], x[i + 2], x[i + 3]
         s0, s1, s2, s3 = _ZERO, _ZERO, _ZERO, _ZERO
-        for j in range(whole):
-            s0 += r0[j] * x[j]
-            s1 += r1[j] * x[j]
-            s2 += r2[j] * x[j]
-            s3 += r3[j] * x[j]
+        for j in range(step):
+            before = above[j]
+            s0 += r0[j] * before
+            s1 += r1[j] * before
+            s2 += r2[j] * before
+            s3 += r3[j] * before
             y[j] += (r0[j] * x0 + r1[j] * x1) + (r2[j] * x2 + r3[j] * x3)
-        # A block on the diagonal is symmetric: its row is its column.
-        near, b0, b1, b2, b3 = y[whole:step], r0[whole:], r1[whole:], r2[whole:], r3[whole:]
-        for j in range(LANES):
-            near[j] += (b0[j] * x0 + b1[j] * x1) + (b2[j] * x2 + b3[j] * x3)
         y[i] += s0
         y[i + 1] += s1
         y[i + 2] += s2
         y[i + 3] += s3
         at += 4 * step
+        if i + 4 == step:
+            for j in range(step - LANES, step):
+                above[j] = x[j]
     for i in range(fours, n):
-        whole = i // LANES * LANES
-        row, one = matrix[at : at + whole + LANES], x[i]
-        y[i] += _dot(row[:whole], x[:whole])
-        for j in range(whole + LANES):
-            y[j] += row[j] * one
-        at += whole + LANES
+        step = i // LANES * LANES + LANES
+        row = matrix[at : at + step]
+        y[i] += _dot(row, above[:step])
+        for j in range(step):
+            y[j] += row[j] * x[i]
+        at += step
 
 
 @compiled
-def learn(matrix: Floats, theta: Floats, count: Ints, total: Array, x: Floats, targets: Floats, spread: Floats) -> None:
+def _learn(
+    matrix: Floats,
+    theta: Floats,
+    count: Ints,
+    total: Array,
+    x: Floats,
+    targets: Floats,
+    spread: Floats,
+    above: Floats,
+) -> None:
     """What :meth:`LinearPosterior.update` does, to one arm: ``theta (3, D)``, ``count`` and ``total (3,)``."""
     n_inputs = theta.shape[1]
-    _product(matrix, x, spread, n_inputs)
+    _product(matrix, x, spread, above, n_inputs)
     surprise = _ONE + _dot(x, spread)
     for row in range(3):
         if np.isnan(targets[row]):
@@ -144,6 +172,24 @@ def learn(matrix: Floats, theta: Floats, count: Ints, total: Array, x: Floats, t
         for j in range(size):
             row_cells[j] -= one * spread[j]
         at += size
+
+
+@compiled
+def update(
+    packed: Floats,
+    theta: Floats,
+    count: Ints,
+    total: Array,
+    arm: int,
+    own: Floats,
+    targets: Floats,
+    x: Floats,
+    spread: Floats,
+    above: Floats,
+) -> None:
+    """Learn one observation: input ``own (D,)`` and ``targets (3,)`` of one arm."""
+    x[: own.size] = own
+    _learn(packed[arm], theta[:, arm], count[:, arm], total[:, arm], x, targets, spread, above)
 
 
 @compiled
@@ -234,6 +280,7 @@ def replay(
     x: Floats,
     form: Floats,
     spread: Floats,
+    above: Floats,
     values: Floats,
 ) -> None:
     """Row after row: believe (``worth``, ``width``), choose where there is a bonus, learn where there are targets."""
@@ -241,8 +288,9 @@ def replay(
     for i in range(len(inputs)):
         x[:n_inputs] = inputs[i]
         own = inputs[i]
+        _dots(theta[0], own, worth[i])
         for k in range(n_arms):
-            worth[i, k] = _PRIOR + _dot(theta[0, k], own)
+            worth[i, k] += _PRIOR
         for row in range(1, 3):
             if weights[row - 1, i] != 0:
                 _charge(worth[i], theta[row], count[row], total[row], count[0], own, weights[row - 1, i], values)
@@ -254,8 +302,9 @@ def replay(
                 worth[i, k] = -np.inf
         _outer(x, form, n_inputs)
         if not skip:
+            _dots(packed, form, width[i])
             for k in range(n_arms):
-                width[i, k] = _deviation(packed[k], form)
+                width[i, k] = np.sqrt(max(width[i, k], _ZERO))
         if len(bonus) == 0:
             continue
         if skip:
@@ -264,4 +313,4 @@ def replay(
             arm = _first_best(worth[i], bonus[i], width[i])
         arms[i] = arm
         if not np.isnan(targets[0, i, arm]):
-            learn(packed[arm], theta[:, arm], count[:, arm], total[:, arm], x, targets[:, i, arm], spread)
+            _learn(packed[arm], theta[:, arm], count[:, arm], total[:, arm], x, targets[:, i, arm], spread, above)

@@ -87,7 +87,9 @@ class WatchfulLinUCB(DiscountedLinUCB):
         certain = super().act(contexts, np.random.default_rng(0), explore=explore).arms
         return self._mixed(certain, contexts, self.epsilon if explore else 0.0)
 
-    def replay(self, contexts: Contexts, outcomes: Outcomes, rng: np.random.Generator) -> Decision:
+    def replay(
+        self, contexts: Contexts, outcomes: Outcomes, rng: np.random.Generator, *, propensities: bool = True
+    ) -> Decision:
         """As :meth:`Router.replay`, row after row: the test looks at every error."""
         return Router.replay(self, contexts, outcomes, rng)
 

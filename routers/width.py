@@ -32,17 +32,22 @@ class WidthBandit(LinearBandit):
         worth, width = self._posterior.believe(contexts)
         # Masked arms stay at -inf: their mean is.
         scores = worth + bonus * width
-        arms = np.argmax(scores, axis=1)
+        arms = scores.argmax(axis=1)
         return Decision(arms, self._propensities(worth, width, arms), scores)
 
-    def replay(self, contexts: Contexts, outcomes: Outcomes, rng: np.random.Generator) -> Decision:
+    def replay(
+        self, contexts: Contexts, outcomes: Outcomes, rng: np.random.Generator, *, propensities: bool = True
+    ) -> Decision:
         """As :meth:`Router.replay`, without leaving the posterior between rows.
 
-        Where :attr:`exact_widths` is False, the score of an arm that cannot be the best may be an upper bound.
+        Without ``propensities``, which are for a log, those of drawn decisions are NaN. Then, and where
+        :attr:`exact_widths` is False, the score of an arm that cannot be the best may be an upper bound.
         """
         bonus = self._bonus(len(contexts), rng)
-        worth, width, arms = self._posterior.replay(contexts, bonus, stack(outcomes), skip=not self.exact_widths)
-        return Decision(arms, self._propensities(worth, width, arms), worth + bonus * width)
+        skip = not (self.exact_widths and propensities)
+        worth, width, arms = self._posterior.replay(contexts, bonus, stack(outcomes), skip=skip)
+        law = np.full(len(arms), np.nan) if self.exact_widths and skip else self._propensities(worth, width, arms)
+        return Decision(arms, law, worth + bonus * width)
 
     @abstractmethod
     def _bonus(self, n: int, rng: np.random.Generator) -> Floats:

@@ -202,3 +202,17 @@ def test_regret_equals_float64_to_three_digits(alpha: float, ridge: float) -> No
     regret, wanted = ((mean.max(axis=1) - mean[np.arange(n), arms]).sum() for arms in (chosen, exact))
     assert wanted < 0.5 * (mean.max(axis=1) - mean.mean(axis=1)).sum()
     assert regret == pytest.approx(wanted, rel=1e-3)
+
+
+def test_propensities_that_nobody_logs_are_left_out_and_the_decisions_are_the_same() -> None:
+    contexts, outcomes = problem(300, 9, 4, seed=2)
+    logged, unlogged = (
+        make("linear_thompson", 4, 9).replay(contexts, outcomes, np.random.default_rng(3), propensities=told)  # type: ignore[call-arg] # of these routers
+        for told in (True, False)
+    )
+    np.testing.assert_array_equal(unlogged.arms, logged.arms)
+    assert np.isnan(unlogged.propensities).all() and (logged.propensities > 0).all()
+    rows = np.arange(300)
+    np.testing.assert_array_equal(unlogged.scores[rows, unlogged.arms], logged.scores[rows, logged.arms])
+    certain = make("linucb", 4, 9).replay(contexts, outcomes, np.random.default_rng(3), propensities=False)  # type: ignore[call-arg] # likewise
+    assert (certain.propensities == 1).all()
