@@ -111,13 +111,7 @@ class Contexts:
             bad = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
             raise ValueError(f"features of row {bad} are not finite; mend them, or leave the row out")
         n = len(rows)
-        allowed = np.ones((n, n_arms), dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
-        if allowed.ndim == 1:
-            allowed = np.broadcast_to(allowed, (n, n_arms))
-        if allowed.shape != (n, n_arms):
-            raise ValueError(f"mask must be {(n, n_arms)}, got {allowed.shape}")
-        if not allowed.any(axis=1).all():
-            raise ValueError(f"no arm is allowed in row {int(np.flatnonzero(~allowed.any(axis=1))[0])}")
+        allowed = np.ones((n, n_arms), dtype=bool) if mask is None else _allowed(mask, (n, n_arms))
         waits, savings = (
             None if given is None else np.broadcast_to(np.asarray(given, dtype=np.float32), (n, n_arms))
             for given in (load, saving_usd)
@@ -220,8 +214,21 @@ def known(value: float | np.floating[Any]) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
+def _allowed(mask: NDArray[Any], shape: tuple[int, int]) -> Bools:
+    allowed = np.asarray(mask, dtype=bool)
+    if allowed.ndim == 1:
+        allowed = np.broadcast_to(allowed, shape)
+    if allowed.shape != shape:
+        raise ValueError(f"mask must be {shape}, got {allowed.shape}")
+    if not allowed.any(axis=1).all():
+        raise ValueError(f"no arm is allowed in row {int(np.flatnonzero(~allowed.any(axis=1))[0])}")
+    return allowed
+
+
 def _spread(value: float | NDArray[Any], n: int) -> Floats:
-    return np.broadcast_to(np.asarray(value, dtype=np.float32), (n,))
+    values = np.asarray(value, dtype=np.float32)
+    # A decision on one query pays for every microsecond here, and `broadcast_to` takes several.
+    return values if values.shape == (n,) else np.full(n, values) if values.ndim == 0 else np.broadcast_to(values, (n,))
 
 
 def _objects(values: Sequence[Any]) -> Objects:
