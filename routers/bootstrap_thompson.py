@@ -124,7 +124,7 @@ class BootstrapThompson(Estimator):
     def _means(self, contexts: Contexts) -> tuple[Floats, Floats, Floats]:
         """Scores of every replicate ``(B, n, K)``, and cost and latency by the mean of those that know, ``(n, K)``."""
         inputs = with_constant(contexts.features)
-        means = np.stack([replicate.means(inputs) for replicate in self._replicates], axis=1)
+        means = np.stack([replicate.means(inputs[:, :-1]) for replicate in self._replicates], axis=1)
         means[0] += (
             (inputs @ self._random.reshape(-1, inputs.shape[1]).T)
             .reshape(len(inputs), len(self._replicates), self.n_arms)

@@ -10,7 +10,7 @@ from env.contexts import Contexts, Floats
 from env.errors import BadInput
 from routers.base import Decision, certain, sample, uniform, utility
 from routers.least_squares import Doubles
-from routers.linear import LinearBandit, with_constant
+from routers.linear import LinearBandit
 
 
 class EpsilonGreedy(LinearBandit):
@@ -66,7 +66,7 @@ class EpsilonGreedy(LinearBandit):
         return self._mixture(self._scores(contexts), contexts)
 
     def _scores(self, contexts: Contexts) -> Floats:
-        return utility(self._worth_trying(with_constant(contexts.features)), contexts)
+        return utility(self._worth_trying(contexts.features), contexts)
 
     def _mixture(self, scores: Floats, contexts: Contexts) -> Doubles:
         epsilon = self.epsilon

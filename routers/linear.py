@@ -63,15 +63,16 @@ class LinearPosterior:
         """``K``."""
         return len(self.inverse)
 
-    def means(self, inputs: Floats) -> Floats:
-        """Posterior means ``(3, n, K)`` of score, cost and latency at inputs ``(n, D)``; NaN cost where unseen."""
-        flat = inputs @ self.theta.reshape(-1, inputs.shape[1]).T
-        values = flat.reshape(len(inputs), 3, self.n_arms).swapaxes(0, 1)
+    def means(self, features: Floats) -> Floats:
+        """Posterior means ``(3, n, K)`` of score, cost and latency at features ``(n, d)``; NaN cost where unseen."""
+        weights = self.theta.reshape(-1, self.theta.shape[2])
+        values = (features @ weights[:, :-1].T).reshape(len(features), 3, self.n_arms).swapaxes(0, 1)
+        values += self.theta[:, None, :, -1]
         values[0] += np.float32(PRIOR_SCORE)
         with np.errstate(invalid="ignore"):
             level = (self.total / self.count).astype(np.float32)
         for row in (1, 2):
-            values[row] = np.clip(values[row], LOWEST_SHARE * level[row], HIGHEST_SHARE * level[row])
+            np.clip(values[row], LOWEST_SHARE * level[row], HIGHEST_SHARE * level[row], out=values[row])
         return values
 
     def widths(self, inputs: Floats) -> Floats:
@@ -87,21 +88,20 @@ class LinearPosterior:
         # Rounding may push a tiny variance below zero.
         return np.asarray(np.sqrt(np.maximum(variance, 0)), dtype=np.float32)
 
-    def worth_trying(self, inputs: Floats) -> Outcomes:
+    def worth_trying(self, features: Floats) -> Outcomes:
         """Posterior means, each ``(n, K)``, where an arm never tried costs half of what the others cost.
 
         Optimism, within reason. If it counted as dear as the arms known so far, a router whose first arm was a dear
         one would pay for it at any cost weight, and never learn that another is a thousand times cheaper. If it
         counted as free, every arm would be tried where money matters most.
         """
-        score, cost, latency = self.means(inputs)
+        score, cost, latency = self.means(features)
         share = np.where(self.count[0] == 0, UNTRIED_SHARE, np.float32(1))
         return Outcomes(score, fill_unknown(cost) * share, fill_unknown(latency) * share)
 
     def believe(self, contexts: Contexts) -> tuple[Floats, Floats]:
         """Mean utility (``-inf`` where masked) and its standard deviation, each ``(n, K)``."""
-        inputs = with_constant(contexts.features)
-        return utility(self.worth_trying(inputs), contexts), self.widths(inputs)
+        return utility(self.worth_trying(contexts.features), contexts), self.widths(with_constant(contexts.features))
 
     def replay(
         self, contexts: Contexts, bonus: Floats, targets: Floats, *, skip: bool = False
@@ -247,11 +247,11 @@ class LinearBandit(Estimator):
 
     def predict(self, contexts: Contexts) -> Outcomes:
         """Posterior means of score, cost and latency, each ``(n, K)``."""
-        score, cost, latency = self._posterior.means(with_constant(contexts.features))
+        score, cost, latency = self._posterior.means(contexts.features)
         return Outcomes(score, cost, latency)
 
-    def _worth_trying(self, inputs: Floats) -> Outcomes:
-        return self._posterior.worth_trying(inputs)
+    def _worth_trying(self, features: Floats) -> Outcomes:
+        return self._posterior.worth_trying(features)
 
     def fit(self, contexts: Contexts, outcomes: Outcomes) -> Self:
         """Warm start from a table ``(n, K)``, NaN where not observed; what was learned before is forgotten."""

@@ -22,6 +22,7 @@ from routers.linear import LinearPosterior, with_constant
 from routers.packed_kernels import LANES
 
 _LINE = 64  # bytes in a cache line
+_MANY = 100  # rows from which on a matrix product pays for unpacking what it multiplies
 _NO_TABLE, _NO_TARGETS = np.empty((0, 0), dtype=np.float32), np.empty((3, 0, 0), dtype=np.float32)
 
 
@@ -82,6 +83,8 @@ class PackedPosterior(LinearPosterior):
 
     def believe(self, contexts: Contexts) -> tuple[Floats, Floats]:
         """Mean utility (``-inf`` where masked) and its standard deviation, each ``(n, K)``."""
+        if len(contexts) >= _MANY:
+            return super().believe(contexts)
         return self._run(contexts, _NO_TABLE, _NO_TARGETS, False)[:2]
 
     def replay(
@@ -93,6 +96,8 @@ class PackedPosterior(LinearPosterior):
 
     def widths(self, inputs: Floats) -> Floats:
         """Posterior standard deviations ``(n, K)`` at inputs ``(n, D)``."""
+        if len(inputs) >= _MANY:
+            return super().widths(inputs)
         return self.believe(Contexts.of(inputs[:, :-1], self.n_arms))[1]
 
     def update(self, x: Floats, arm: int, targets: Floats) -> None:

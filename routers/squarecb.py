@@ -9,7 +9,7 @@ import numpy as np
 from env.contexts import Bools, Contexts, Floats
 from routers.base import Decision, sample, utility
 from routers.least_squares import Doubles
-from routers.linear import LinearBandit, with_constant
+from routers.linear import LinearBandit
 
 # FastCB draws the other arms with a probability proportional to the loss of the best one. A predicted loss of
 # nothing (a linear model may even say less) would end exploration at once and for ever.
@@ -76,7 +76,7 @@ class SquareCB(LinearBandit):
         return inverse_gap_law(self._scores(contexts), contexts.mask, self.gamma, fast=self._fast)
 
     def _scores(self, contexts: Contexts) -> Floats:
-        return utility(self._worth_trying(with_constant(contexts.features)), contexts)
+        return utility(self._worth_trying(contexts.features), contexts)
 
 
 def inverse_gap_law(utilities: Floats, mask: Bools, gamma: float, *, fast: bool = False) -> Doubles:

@@ -121,7 +121,7 @@ class WatchfulLinUCB(DiscountedLinUCB):
 
     def _changed(self, x: Floats, arm: int, targets: Floats) -> bool:
         """Take in the errors of one outcome; True where they are too many to be chance."""
-        score, cost, _ = self._posterior.means(x[None])[:, 0, arm]
+        score, cost, _ = self._posterior.means(x[None, :-1])[:, 0, arm]
         errors = [targets[0] - score, np.nan]
         if targets[1] > 0 and cost > 0:
             errors[1] = np.log(targets[1] / cost)

@@ -216,3 +216,14 @@ def test_propensities_that_nobody_logs_are_left_out_and_the_decisions_are_the_sa
     np.testing.assert_array_equal(unlogged.scores[rows, unlogged.arms], logged.scores[rows, logged.arms])
     certain = make("linucb", 4, 9).replay(contexts, outcomes, np.random.default_rng(3), propensities=False)  # type: ignore[call-arg] # likewise
     assert (certain.propensities == 1).all()
+
+
+@pytest.mark.parametrize("name", ROUTERS)
+def test_many_rows_at_once_are_believed_as_one_by_one(name: str) -> None:
+    contexts, outcomes = problem(400, 21, 5, seed=1)
+    router = make(name, 5, 21)
+    router.replay(contexts, outcomes, np.random.default_rng(0))
+    many = router._posterior.believe(contexts)  # type: ignore[attr-defined] # what both share
+    single = [router._posterior.believe(contexts.take([row])) for row in range(400)]  # type: ignore[attr-defined] # likewise
+    for column, rows in zip(many, zip(*single, strict=True), strict=True):
+        np.testing.assert_allclose(column, np.concatenate(rows), rtol=1e-4, atol=1e-6)
