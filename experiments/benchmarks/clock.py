@@ -5,6 +5,9 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
+from importlib.util import find_spec
 
 _ROUNDS = 7
 _ROUND_S = 0.05
@@ -50,3 +53,11 @@ def cpu_seconds(act: Callable[[], object]) -> float:
         act()
         rounds.append(time.process_time() - started)
     return min(rounds)
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Linear algebra on one thread while this is entered, where it can be told so (`threadpoolctl`)."""
+    if find_spec("threadpoolctl") is None:
+        return nullcontext()
+    limits: AbstractContextManager[object] = import_module("threadpoolctl").threadpool_limits(1)
+    return limits

@@ -1,8 +1,8 @@
 """Rounds of deciding and learning per CPU-second, against reading the matrices once, and against other packages.
 
 One round of a disjoint linear bandit over ``d`` features and ``K`` arms reads ``K d d`` numbers and rewrites ``d d`` of
-them. Doing just that, in float32, is the floor, measured before every contestant of every pass. What is well above it
-reads less. Other packages are measured where they can be imported; none is a dependency.
+them. Doing just that, in float32 and from whole cache lines on, is the floor, measured before every contestant of every
+pass. What is well above it reads less. Other packages are measured where they can be imported; none is a dependency.
 """
 
 from __future__ import annotations
@@ -22,9 +22,14 @@ from rich.table import Table
 
 import routers
 from env.contexts import Contexts, Floats, Outcomes
+from routers.packed import aligned
+from routers.width import WidthBandit
 
-_ARMS, _ROUNDS, _PASSES, _PASS_S = 10, 4_000, 3, 0.4
+ARMS, _ROUNDS, _PASSES, _PASS_S = 10, 4_000, 3, 0.4
 _ALPHA, _RIDGE, _V = 0.3, 1.0, 0.1
+
+PEERS = {"pareto_bandit": "paretobandit LinUCB", "obp": "obp LinUCB", "mabwiser": "mabwiser LinUCB"}
+"""Packages beside which this one is measured, by module, as they are shown."""
 
 # Plays rounds `start` to `stop` of a problem.
 Play = Callable[[int, int], object]
@@ -52,10 +57,10 @@ class Problem:
         rng = np.random.default_rng(0)
         features = rng.normal(size=(n, n_features)) / np.sqrt(np.arange(1, n_features + 1))
         features /= np.linalg.norm(features, axis=1, keepdims=True)
-        mean = features @ rng.normal(size=(n_features, _ARMS))
+        mean = features @ rng.normal(size=(n_features, ARMS))
         mean = 0.5 + 0.15 * (mean - mean.mean()) / mean.std()
         outcomes = Outcomes.of(mean + 0.1 * rng.normal(size=mean.shape))
-        return cls(Contexts.of(features, _ARMS), outcomes, np.c_[features, np.ones(n)], mean)
+        return cls(Contexts.of(features, ARMS), outcomes, np.c_[features, np.ones(n)], mean)
 
 
 def measure(sizes: Sequence[int] = (384, 64), pass_s: float = _PASS_S) -> list[dict[str, Any]]:
@@ -111,7 +116,7 @@ class Turns:
 def table(rows: Sequence[dict[str, Any]]) -> Table:
     """The rows as a table."""
     shown = Table(
-        title=f"deciding and learning, {_ARMS} arms; rounds per CPU-second",
+        title=f"deciding and learning, {ARMS} arms; rounds per CPU-second",
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -126,7 +131,8 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
 
 
 def _floor(n_features: int) -> Play:
-    matrices = np.ones((_ARMS, n_features * n_features), dtype=np.float32)
+    matrices = aligned(ARMS, n_features * n_features)
+    matrices += 1
     read, rewrite = _passes()
 
     def play(start: int, stop: int) -> None:
@@ -179,22 +185,28 @@ def _contestants(problem: Problem) -> Iterator[tuple[str, Play]]:
     engine = "NumPy" if find_spec("numba") is None else "compiled"
     for name, settings in (("linucb", {"alpha": _ALPHA}), ("linear_thompson", {"v": _V})):
         yield f"{name}, {engine}: replay", _replaying(problem, name, settings)
+        if name == "linear_thompson":
+            yield f"{name}, {engine}: replay, no log", _replaying(problem, name, settings, propensities=False)
         yield f"{name}, {engine}: act, update", _stepping(problem, name, settings)
     for package, play in (("pareto_bandit", _paretobandit), ("obp", _obp), ("mabwiser", _mabwiser)):
         if find_spec(package) is not None:
-            yield f"{package} LinUCB", play(problem)
+            yield PEERS[package], play(problem)
 
 
-def _replaying(problem: Problem, name: str, settings: dict[str, float]) -> Play:
-    router = routers.make(name, _ARMS, problem.contexts.features.shape[1], ridge=_RIDGE, **settings)
+def _replaying(problem: Problem, name: str, settings: dict[str, float], propensities: bool = True) -> Play:
+    router = routers.make(name, ARMS, problem.contexts.features.shape[1], ridge=_RIDGE, **settings)
+    assert isinstance(router, WidthBandit)
     rng = np.random.default_rng(0)
-    return lambda start, stop: router.replay(
-        problem.contexts.take(slice(start, stop)), problem.outcomes.take(slice(start, stop)), rng
-    )
+
+    def play(start: int, stop: int) -> None:
+        rows = slice(start, stop)
+        router.replay(problem.contexts.take(rows), problem.outcomes.take(rows), rng, propensities=propensities)
+
+    return play
 
 
 def _stepping(problem: Problem, name: str, settings: dict[str, float]) -> Play:
-    router = routers.make(name, _ARMS, problem.contexts.features.shape[1], ridge=_RIDGE, **settings)
+    router = routers.make(name, ARMS, problem.contexts.features.shape[1], ridge=_RIDGE, **settings)
     rng = np.random.default_rng(0)
 
     def play(start: int, stop: int) -> None:
@@ -208,7 +220,7 @@ def _stepping(problem: Problem, name: str, settings: dict[str, float]) -> Play:
 
 
 def _paretobandit(problem: Problem) -> Play:
-    names = [str(arm) for arm in range(_ARMS)]
+    names = [str(arm) for arm in range(ARMS)]
     policy = import_module("pareto_bandit.policy").DisjointLinUCBPolicy(
         names, dim=problem.inputs.shape[1], alpha=_ALPHA, init_lambda=_RIDGE, seed=0
     )
@@ -224,7 +236,7 @@ def _paretobandit(problem: Problem) -> Play:
 
 def _obp(problem: Problem) -> Play:
     policy = import_module("obp.policy").LinUCB(
-        dim=problem.inputs.shape[1], n_actions=_ARMS, epsilon=_ALPHA, random_state=0
+        dim=problem.inputs.shape[1], n_actions=ARMS, epsilon=_ALPHA, random_state=0
     )
     scores = problem.outcomes.score
 
@@ -239,10 +251,10 @@ def _obp(problem: Problem) -> Play:
 
 def _mabwiser(problem: Problem) -> Play:
     mab = import_module("mabwiser.mab")
-    arms = list(range(_ARMS))
+    arms = list(range(ARMS))
     policy = mab.MAB(arms, mab.LearningPolicy.LinUCB(alpha=_ALPHA, l2_lambda=_RIDGE), seed=0)
     scores: Floats = problem.outcomes.score
-    policy.fit(arms, [float(scores[0, arm]) for arm in arms], problem.inputs[:1].repeat(_ARMS, axis=0))
+    policy.fit(arms, [float(scores[0, arm]) for arm in arms], problem.inputs[:1].repeat(ARMS, axis=0))
 
     def play(start: int, stop: int) -> None:
         for row in range(start, stop):

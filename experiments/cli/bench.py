@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,7 +18,10 @@ def routers(
     ] = False,
     json: JsonTarget = None,
 ) -> None:
-    """List every router with what it can do and how long a decision takes, and how fast bandits decide and learn."""
+    """List every router with what it can do and how long a decision takes, and how fast bandits decide and learn.
+
+    Then batches against bare matrix products, prompts to arms, float32 against float64, and all of it beside its bar.
+    """
     shown = Output(json)
     if ppo:
         from experiments.benchmarks import ppo as training
@@ -28,16 +31,24 @@ def routers(
         shown.say(training.table(trained))
         shown.result({"ppo": trained})
         return
-    from experiments.benchmarks import rounds
-    from experiments.benchmarks.routers import measure, table
+    from experiments.benchmarks import batches, prompts, regret, rounds, speed
+    from experiments.benchmarks import routers as decisions
+    from experiments.benchmarks.clock import one_thread
 
-    with shown.busy("measuring decisions"):
-        rows = measure()
-    shown.say(table(rows))
-    with shown.busy("measuring rounds of deciding and learning"):
-        played = rounds.measure()
-    shown.say(rounds.table(played))
-    shown.result({"decisions": rows, "rounds": played})
+    result: dict[str, list[dict[str, Any]]] = {}
+    with one_thread():
+        for name, part, what in (
+            ("decisions", decisions, "decisions"),
+            ("rounds", rounds, "rounds of deciding and learning"),
+            ("batches", batches, "batches"),
+            ("prompts", prompts, "prompts to arms"),
+            ("regret", regret, "regret"),
+        ):
+            with shown.busy(f"measuring {what}"):
+                result[name] = part.measure()
+            shown.say(part.table(result[name]))
+    shown.say(speed.table(speed.bars(result)))
+    shown.result({**result, "bars": speed.bars(result)})
 
 
 @app.command()

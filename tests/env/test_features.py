@@ -122,3 +122,12 @@ def test_the_default_tells_prompts_apart_by_meaning() -> None:
 def test_a_config_that_is_none_is_refused(config: Any, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         from_config(config)
+
+
+@given(prompt=st.text(min_size=1, max_size=200))
+@settings(max_examples=60, deadline=None)
+def test_pooling_is_that_of_the_model_to_the_last_bit(prompt: str) -> None:
+    featuriser = WordLlama()
+    own = np.empty(featuriser.d, dtype=np.float32)
+    featuriser._pool(prompt.encode(errors="replace").decode(), own)
+    assert np.array_equal(own, featuriser._model.embed([prompt.encode(errors="replace").decode()])[0])
