@@ -66,14 +66,15 @@ class LinearPosterior:
     def means(self, features: Floats) -> Floats:
         """Posterior means ``(3, n, K)`` of score, cost and latency at features ``(n, d)``; NaN cost where unseen."""
         weights = self.theta.reshape(-1, self.theta.shape[2])
-        values = (features @ weights[:, :-1].T).reshape(len(features), 3, self.n_arms).swapaxes(0, 1)
-        values += self.theta[:, None, :, -1]
-        values[0] += np.float32(PRIOR_SCORE)
+        constant = weights[:, -1].copy()
+        constant[: self.n_arms] += PRIOR_SCORE
+        values = features @ weights[:, :-1].T
+        values += constant
         with np.errstate(invalid="ignore"):
-            level = (self.total / self.count).astype(np.float32)
-        for row in (1, 2):
-            np.clip(values[row], LOWEST_SHARE * level[row], HIGHEST_SHARE * level[row], out=values[row])
-        return values
+            level = (self.total[1:] / self.count[1:]).astype(np.float32).reshape(-1)
+        prices = values[:, self.n_arms :]
+        np.clip(prices, LOWEST_SHARE * level, HIGHEST_SHARE * level, out=prices)
+        return values.reshape(len(features), 3, self.n_arms).swapaxes(0, 1)
 
     def widths(self, inputs: Floats) -> Floats:
         """Posterior standard deviations ``sqrt(x' A^-1 x)``, ``(n, K)``, in units of the noise."""

@@ -18,7 +18,7 @@ import numpy as np
 from env.contexts import Contexts, Floats, Ints
 from routers import packed_kernels as kernels
 from routers.base import Array
-from routers.linear import LinearPosterior, with_constant
+from routers.linear import LinearPosterior
 from routers.packed_kernels import LANES
 
 _LINE = 64  # bytes in a cache line
@@ -139,10 +139,10 @@ class PackedPosterior(LinearPosterior):
             self.theta,
             self.count,
             self.total,
-            with_constant(contexts.features),
+            _own(contexts.features),
             weights,
-            np.ascontiguousarray(contexts.mask),
-            _NO_TABLE if contexts.load is None else np.ascontiguousarray(contexts.load),
+            _own(contexts.mask),
+            _NO_TABLE if contexts.load is None else _own(contexts.load),
             bonus,
             targets,
             worth,
@@ -158,6 +158,11 @@ class PackedPosterior(LinearPosterior):
             values,
         )
         return worth, width, arms
+
+
+def _own(array: Array) -> Array:
+    """The array, or a copy if it is a view or read-only: for each such kind all would be compiled once more."""
+    return array if array.flags.c_contiguous and array.flags.writeable else array.copy()
 
 
 def aligned(*shape: int) -> Floats:

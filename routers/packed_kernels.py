@@ -39,19 +39,24 @@ def compiled(function: _F) -> _F:
 
 
 @compiled
-def _outer(x: Floats, form: Floats, n: int) -> None:
-    """Pack ``x x'`` so that its inner product with a packed matrix is the quadratic form."""
+def _outer(x: Floats, form: Floats, twice: Floats, n: int) -> None:
+    """Pack ``x x'`` so that its inner product with a packed matrix is the quadratic form.
+
+    What stands left of a block on the diagonal stands for its mirror image too. ``twice`` is scratch: ``x``, doubled
+    in front of the block.
+    """
+    for j in range(x.size):
+        twice[j] = x[j]
     at = 0
     for i in range(n):
-        whole = i // LANES * LANES
-        row, block, near = form[at : at + whole], form[at + whole : at + whole + LANES], x[whole : whole + LANES]
-        one = x[i]
-        twice = one + one
-        for j in range(whole):
-            row[j] = twice * x[j]
-        for j in range(LANES):
-            block[j] = one * near[j]
-        at += whole + LANES
+        step = i // LANES * LANES + LANES
+        row, one = form[at : at + step], x[i]
+        for j in range(step):
+            row[j] = one * twice[j]
+        at += step
+        if i + 1 == step:
+            for j in range(step - LANES, step):
+                twice[j] += twice[j]
 
 
 @compiled
@@ -102,8 +107,8 @@ def _product(matrix: Floats, x: Floats, y: Floats, above: Floats, n: int) -> Non
     A row counts as a row left of its block on the diagonal, and as a column everywhere: the block is symmetric.
     ``above`` is scratch: ``x`` in front of the block, 0 from there on.
     """
-    y[:] = _ZERO
-    above[:] = _ZERO
+    for j in range(x.size):
+        y[j] = above[j] = _ZERO
     at, fours = 0, n // 4 * 4
     for i in range(0, fours, 4):
         step = i // LANES * LANES + LANES
@@ -265,7 +270,7 @@ def replay(
     theta: Floats,
     count: Ints,
     total: Array,
-    inputs: Floats,
+    features: Floats,
     weights: Floats,
     mask: Array,
     load: Floats,
@@ -285,9 +290,11 @@ def replay(
 ) -> None:
     """Row after row: believe (``worth``, ``width``), choose where there is a bonus, learn where there are targets."""
     n_arms, n_inputs = theta.shape[1], theta.shape[2]
-    for i in range(len(inputs)):
-        x[:n_inputs] = inputs[i]
-        own = inputs[i]
+    own, last = x[:n_inputs], n_inputs - 1
+    own[last] = _ONE
+    for i in range(len(features)):
+        for j in range(last):
+            x[j] = features[i, j]
         _dots(theta[0], own, worth[i])
         for k in range(n_arms):
             worth[i, k] += _PRIOR
@@ -300,7 +307,7 @@ def replay(
         for k in range(n_arms):
             if not mask[i, k]:
                 worth[i, k] = -np.inf
-        _outer(x, form, n_inputs)
+        _outer(x, form, spread, n_inputs)
         if not skip:
             _dots(packed, form, width[i])
             for k in range(n_arms):
