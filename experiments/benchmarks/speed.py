@@ -46,7 +46,7 @@ def bars(result: Result) -> list[dict[str, Any]]:
         own = row["who"].startswith(("linucb", "linear_thompson"))
         if own:
             what = f"d = {row['features']}, {row['who']}, share of the floor"
-            rows.append(_bar(what, f"{row['of_floor']:.0%}", f">= {_FLOOR_SHARE:.0%}", row["of_floor"] >= _FLOOR_SHARE))
+            rows.append(_bar(what, f"{row['of_floor']:.1%}", f">= {_FLOOR_SHARE:.0%}", row["of_floor"] >= _FLOOR_SHARE))
     rows += _against_peers(result["rounds"])
     for row in result["batches"]:
         what = f"d = {row['features']}, {row['router']}, {row['call']} on a batch, time over bare products"
@@ -66,20 +66,16 @@ def bars(result: Result) -> list[dict[str, Any]]:
 
 def _against_peers(rounds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     widest = [row for row in rounds if row["features"] == max(row["features"] for row in rounds)]
-    ours = {
-        name: row["rounds_per_s"]
-        for row in widest
-        for name in ("linucb", "linear_thompson")
-        if row["who"].startswith(name) and row["who"].endswith(": replay")
-    }
+    ours = [row for row in widest if ": replay" in row["who"]]
     rows = []
-    for row in widest:
+    for peer in widest:
         for package, times in _TIMES_FASTER.items():
-            if row["who"] == PEERS[package]:
-                for name, own in ours.items():
-                    faster = own / row["rounds_per_s"]
-                    what = f"d = {row['features']}, {name} replay over {row['who']}"
-                    rows.append(_bar(what, f"{faster:.0f} x", f">= {times:.0f} x", faster >= times))
+            if peer["who"] != PEERS[package]:
+                continue
+            for own in ours:
+                faster = own["rounds_per_s"] / peer["rounds_per_s"]
+                what = f"d = {own['features']}, {own['who']}, over {peer['who']}"
+                rows.append(_bar(what, f"{faster:.0f} x", f">= {times:.0f} x", faster >= times))
     return rows
 
 
