@@ -6,7 +6,7 @@ Shapes: ``n`` rows, ``d`` features, ``K`` arms. All three are frozen, and hold a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -118,6 +118,12 @@ class Contexts:
         )
         return cls(rows, _spread(cost_weight, n), _spread(latency_weight, n), allowed, waits, task, savings)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Contexts]) -> Contexts:
+        """One or more contexts, one after another; what one of them does not know, they do not know together."""
+        columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(cls)}
+        return cls(**{name: _end_to_end(column) for name, column in columns.items()})
+
     def __len__(self) -> int:
         return len(self.features)
 
@@ -168,6 +174,17 @@ class Outcomes:
             unknown if latency_s is None else np.asarray(latency_s, dtype=np.float32),
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Outcomes]) -> Outcomes:
+        """One or more outcomes, one after another.
+
+        Example:
+            >>> one = Outcomes.of(np.array([0.5]))
+            >>> Outcomes.joined([one, one]).score.tolist()
+            [0.5, 0.5]
+        """
+        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
+
     def __len__(self) -> int:
         return len(self.score)
 
@@ -212,6 +229,10 @@ def known(value: float | np.floating[Any]) -> float | None:
         (0.5, None)
     """
     return float(value) if np.isfinite(value) else None
+
+
+def _end_to_end(column: Sequence[Any]) -> Any:
+    return None if any(part is None for part in column) else np.concatenate(column)
 
 
 def _allowed(mask: NDArray[Any], shape: tuple[int, int]) -> Bools:

@@ -2,9 +2,9 @@
 
 The default is static word embeddings (the weights ship inside the ``wordllama`` wheel; about 0.04 ms a
 prompt) beside a few cheap facts of the text. Where that wheel is not installed, hashed word n-grams stand in.
-Featurisers are pure functions of the prompt: no fitting, so nothing can leak from test prompts into them.
-They read no more than ``READS`` characters of one: a server features prompts between two requests, and whoever may
-send a long prompt must not keep all the others waiting.
+Those here are pure functions of the prompt: no fitting, so nothing can leak from test prompts into them; those that
+are fitted stand in ``env.text_features``. They read no more than ``READS`` characters of one: a server features prompts
+between two requests, and whoever may send a long prompt must not keep all the others waiting.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from env.contexts import Floats
 from env.errors import BadInput, nearest
@@ -39,7 +40,11 @@ _FACTS_SCALE = 0.25
 
 
 class Featuriser(ABC):
-    """Turns prompts into ``(n, d)`` float32 rows; equal prompts give equal rows, whatever the batch."""
+    """Turns prompts into ``(n, d)`` float32 rows; equal prompts give equal rows, whatever the batch.
+
+    Most are pure functions; those that learn directions or weights from prompts say so by :meth:`fit` and
+    :meth:`arrays`. None ever sees an outcome.
+    """
 
     kind: ClassVar[str]
     d: int
@@ -52,15 +57,34 @@ class Featuriser(ABC):
     def config(self) -> dict[str, Any]:
         """JSON-able settings from which :func:`from_config` builds the same featuriser."""
 
-    @property
+    def fit(self, prompts: Sequence[str]) -> Featuriser:
+        """A featuriser fitted on these prompts; itself where there is nothing to learn."""
+        return self
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What :meth:`fit` learned, by name."""
+        return {}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what :meth:`arrays` gave; only for one that was just built.
+
+        Raises:
+            BadInput: arrays for one that learns nothing.
+        """
+        if arrays:
+            raise BadInput(f"featuriser `{self.kind}` learns nothing, but was given {', '.join(sorted(arrays))}")
+
+    @functools.cached_property
     def fingerprint(self) -> str:
         """Names what this featuriser computes: features with another fingerprint are not its own."""
-        canonical = json.dumps(self.config(), sort_keys=True)
-        return f"{self.kind}-{hashlib.sha256(canonical.encode()).hexdigest()[:12]}"
+        digest = hashlib.sha256(json.dumps(self.config(), sort_keys=True).encode())
+        for name, array in sorted(self.arrays().items()):
+            digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
+        return f"{self.kind}-{digest.hexdigest()[:12]}"
 
 
-def from_config(config: Mapping[str, Any]) -> Featuriser:
-    """The featuriser that ``config()`` described.
+def from_config(config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]] | None = None) -> Featuriser:
+    """The featuriser that ``config()`` and ``arrays()`` described.
 
     Raises:
         BadInput: an unknown kind, unknown settings, or one whose package is not installed.
@@ -73,18 +97,35 @@ def from_config(config: Mapping[str, Any]) -> Featuriser:
         raise BadInput(f"featuriser: {config!r} is no config; it is an object with a `kind` and its settings")
     settings = dict(config)
     kind = settings.pop("kind", "")
-    if not isinstance(kind, str) or kind not in _KINDS:
-        raise BadInput(f"unknown featuriser `{kind}`{nearest(str(kind), _KINDS)}")
+    kinds = _kinds()
+    if not isinstance(kind, str) or kind not in kinds:
+        raise BadInput(f"unknown featuriser `{kind}`{nearest(str(kind), kinds)}")
     fixed = {name: settings.pop(name) for name in ("version", "reads") if name in settings}
     try:
-        made = _KINDS[kind](**settings)
+        made = kinds[kind](**settings)
     except TypeError as error:
         raise BadInput(f"featuriser `{kind}`: {error}") from error
     here = made.config()
     for name, asked in fixed.items():
         if asked != here.get(name):
             raise BadInput(f"featuriser `{kind}`: {name} {asked} is asked for, {here.get(name)} is here")
+    if arrays:
+        made.restore(arrays)
     return made
+
+
+def as_featuriser(given: Featuriser | Mapping[str, Any]) -> Featuriser:
+    """A featuriser as it is, or built from its config."""
+    return given if isinstance(given, Featuriser) else from_config(given)
+
+
+@functools.cache
+def _kinds() -> dict[str, Callable[..., Featuriser]]:
+    # Imported here: those that are fitted build on these.
+    from env.text_features import Ends, Form, NGrams, Reduced
+
+    kinds = (WordLlama, Hashing, PromptFacts, Concatenated, Ends, Form, NGrams, Reduced)
+    return {kind.kind: kind for kind in kinds}
 
 
 @functools.cache
@@ -118,7 +159,7 @@ class WordLlama(Featuriser):
         """Features ``(n, 256)``; a prompt without a known token is all zeros."""
         rows = np.empty((len(prompts), self.d), dtype=np.float32)
         for row, prompt in zip(rows, prompts, strict=True):
-            self._pool(_read(prompt) or " ", row)
+            self._pool(readable(prompt) or " ", row)
         return unit_rows(rows)
 
     def _pool(self, text: str, mean: Floats) -> None:
@@ -174,7 +215,7 @@ class Hashing(Featuriser):
         """Features ``(n, n_features)``."""
         rows = np.zeros((len(prompts), self.d), dtype=np.float32)
         for row, prompt in zip(rows, prompts, strict=True):
-            words = _WORD.findall(_read(prompt).casefold())
+            words = _WORD.findall(readable(prompt).casefold())
             for gram in [*words, *map(" ".join, itertools.pairwise(words))]:
                 code = zlib.crc32(gram.encode())
                 row[code % self.d] += 1.0 if code >> 31 else -1.0
@@ -202,7 +243,7 @@ class PromptFacts(Featuriser):
 
 
 def _facts(prompt: str) -> list[float]:
-    text = _read(prompt)
+    text = readable(prompt)
     length = max(len(text), 1)
     words = _WORD.findall(text)
     numbers = _NUMBER.findall(text)
@@ -239,8 +280,12 @@ class Concatenated(Featuriser):
     kind = "concatenated"
 
     def __init__(self, parts: Sequence[Featuriser | Mapping[str, Any]]) -> None:
-        self._parts = [part if isinstance(part, Featuriser) else from_config(part) for part in parts]
+        self._parts = [as_featuriser(part) for part in parts]
         self.d = sum(part.d for part in self._parts)
+
+    def fit(self, prompts: Sequence[str]) -> Featuriser:
+        """Fit every part."""
+        return Concatenated([part.fit(prompts) for part in self._parts])
 
     def transform(self, prompts: Sequence[str]) -> Floats:
         """Features ``(n, d)``, the parts' columns in order."""
@@ -250,13 +295,17 @@ class Concatenated(Featuriser):
         """Settings of every part."""
         return {"kind": self.kind, "parts": [part.config() for part in self._parts]}
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What the parts learned, each under its place."""
+        return {f"{at}.{name}": array for at, part in enumerate(self._parts) for name, array in part.arrays().items()}
 
-_KINDS: dict[str, Callable[..., Featuriser]] = {
-    kind.kind: kind for kind in (WordLlama, Hashing, PromptFacts, Concatenated)
-}
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what :meth:`arrays` gave."""
+        for at, part in enumerate(self._parts):
+            part.restore({name[len(f"{at}.") :]: array for name, array in arrays.items() if name.startswith(f"{at}.")})
 
 
-def _read(prompt: str) -> str:
+def readable(prompt: str) -> str:
     """The prompt, or both ends of a long one, as text that every tokenizer takes: half a surrogate pair is none."""
     if len(prompt) > READS:
         prompt = f"{prompt[: READS // 2]}\n{prompt[-READS // 2 :]}"

@@ -18,19 +18,31 @@ from numpy.typing import NDArray
 
 from env.contexts import known
 from env.errors import BadInput
-from env.features import Featuriser, default_featuriser
+from env.features import Featuriser
 from env.splits import SplitBy
 from env.trace import Trace
 from experiments.baselines import BEST_SINGLE, CHEAPEST, ORACLE, fixed_arms, oracle
 from experiments.bootstrap import Bootstrap, Estimate, estimate
 from experiments.evaluate import DIALS, DecisionsFile, Evaluation, decide_at_every_dial
-from experiments.folds import RESAMPLED, Fold, featurised, fold, has_fixed_training
+from experiments.folds import RESAMPLED, Fold, featurised, fold, has_fixed_training, prepared
 from experiments.metrics import Frontier, mean_over
 from experiments.train import Feedback, check_routers, default_feedback, learn
 from routers import router_class
 from routers.policy import Policy
 
-REFERENCES = ("random", "zero", "zero_cost", "best_per_task", "placebo", "knn", "ridge")
+REFERENCES = (
+    "random",
+    "zero",
+    "zero_cost",
+    "best_per_task",
+    "placebo",
+    "knn",
+    "ridge",
+    "tfidf_knn",
+    "tfidf_knn_mean_cost",
+    "tfidf_ridge",
+    "tfidf_ridge_mean_cost",
+)
 """In every comparison, asked for or not: what a router has to beat before it is worth having."""
 DEFAULT_ROUTERS = (*REFERENCES, "ucb1", "linucb", "linear_thompson")
 ZERO, PLACEBO = "zero", "placebo"
@@ -125,10 +137,11 @@ def compare(
 
     Args:
         traces: each is compared on its own.
-        routers: names of ``routers.names()``; :data:`REFERENCES` are added to them.
+        routers: names of ``routers.names()``; :data:`REFERENCES` are added to them, as far as the trace has text.
         seeds: number of seeds, from 0.
         decisions: Parquet file for every decision on every test query.
-        featuriser: what the routers see; the default one when not given.
+        featuriser: what the routers see; when not given, what each was made for, fitted on the prompts of the training
+            and validation parts of each seed.
         step: told what comes next, for a progress bar.
         split_by: ``"prompt"``, ``"task"`` to test on whole tasks that nothing was learned of, or ``"time"``.
 
@@ -136,23 +149,32 @@ def compare(
         BadInput: an unknown router, two traces of one name, or a trace that cannot be compared on.
     """
     check_routers(routers)
-    asked = list(dict.fromkeys([*REFERENCES, *routers]))
     if seeds < 1:
         raise BadInput(f"a comparison needs one seed or more, got {seeds}")
     names = [trace.name for trace in traces]
     for name in names:
         if names.count(name) > 1:
             raise BadInput(f"two traces are called {name}; decisions could not be told apart, rename a file")
-    maker = featuriser or default_featuriser()
     with ExitStack() as stack:
         # Opened first: a path that cannot be written to should say so before the work, not after.
         file = stack.enter_context(DecisionsFile(decisions)) if decisions is not None else None
-        return [_compare_one(trace, asked, range(seeds), maker, file, step or _silent, split_by) for trace in traces]
+        told = step or _silent
+        return [
+            _compare_one(trace, _with_references(trace, routers), range(seeds), featuriser, file, told, split_by)
+            for trace in traces
+        ]
 
 
 def steps(traces: Sequence[Trace], routers: Sequence[str], seeds: int) -> int:
     """How often ``step`` will be called."""
-    return len(traces) * len({*routers, *REFERENCES}) * seeds
+    return sum(len(_with_references(trace, routers)) for trace in traces) * seeds
+
+
+def _with_references(trace: Trace, routers: Sequence[str]) -> list[str]:
+    """The references, then the routers asked for; what is fitted on text is no reference where text was not kept."""
+    fitted = {name for name in REFERENCES if router_class(name).featuriser != "default"}
+    without = fitted if None in trace.prompts else set()
+    return list(dict.fromkeys([*(name for name in REFERENCES if name not in without), *routers]))
 
 
 def _silent(trace: str, seed: int, router: str) -> None:
@@ -163,7 +185,7 @@ def _compare_one(
     trace: Trace,
     routers: Sequence[str],
     seeds: Sequence[int],
-    maker: Featuriser,
+    maker: Featuriser | None,
     file: DecisionsFile | None,
     step: Step,
     split_by: SplitBy,
@@ -175,14 +197,18 @@ def _compare_one(
     policies: dict[str, Policy] = {}
     for part in parts:
         made: list[Evaluation] = [*fixed_arms(part), oracle(part)]
+        seen: dict[str, tuple[Fold, Featuriser]] = {}
         for name in routers:
             step(trace.name, part.seed, name)
+            kind = router_class(name)
+            if kind.featuriser not in seen:
+                seen[kind.featuriser] = prepared(part, kind.featuriser, maker)
+            own, featuriser = seen[kind.featuriser]
             started = time.perf_counter()
-            told = default_feedback(router_class(name), online=True)
-            policy = learn(part, name, maker, feedback=told)
+            policy = learn(own, name, featuriser, feedback=default_feedback(kind, online=True))
             tally.fit_s.setdefault(name, []).append(time.perf_counter() - started)
             policies.setdefault(name, policy)
-            made.append(decide_at_every_dial(policy, part.test, router=name, seed=part.seed))
+            made.append(decide_at_every_dial(policy, own.test, router=name, seed=part.seed))
         tally.add(part, made)
         for one in made if file is not None else ():
             assert file is not None
@@ -260,6 +286,8 @@ class _Tally:
 
 def _notes(trace: Trace, parts: Sequence[Fold], split_by: SplitBy) -> list[str]:
     notes = []
+    if None in trace.prompts:
+        notes.append("some prompts are not kept: nothing can be fitted on words, so the TF-IDF references are left out")
     complete = int(trace.observed.all(axis=1).sum())
     if complete < len(trace):
         notes.append(f"{complete} of {len(trace)} queries have all {trace.n_arms} models; only those are tested on")

@@ -10,6 +10,7 @@ from env.contexts import Bools, Contexts, Ints, mean_observed
 from env.errors import BadInput
 from env.features import Featuriser, default_featuriser
 from env.splits import SplitBy
+from env.text_features import RECIPES
 from env.trace import Trace
 from experiments.seen import Seen
 
@@ -60,6 +61,31 @@ def featurised(trace: Trace, featuriser: Featuriser | None = None) -> Trace:
             f"{trace.featuriser or 'nothing'}, not by this installation's {maker.fingerprint}"
         )
     return replace(trace, features=maker.transform(list(trace.prompts)), featuriser=maker.fingerprint)
+
+
+def prepared(part: Fold, recipe: str, maker: Featuriser | None = None) -> tuple[Fold, Featuriser]:
+    """A fold with the features that a router was made to see, and what makes them.
+
+    Args:
+        part: of a trace with prompts.
+        recipe: a name of ``env.text_features.RECIPES``; it is fitted on the prompts of the training and validation
+            parts. Test prompts and outcomes have no say in it.
+        maker: makes the features instead, whatever the recipe.
+
+    Raises:
+        BadInput: a prompt is not kept, and the trace's features are another featuriser's.
+    """
+    if maker is None:
+        seen = [*part.train.prompts, *part.validation.prompts]
+        # Without all the text there is nothing to fit on; features that came with the trace may still be its own.
+        fresh = RECIPES[recipe]()
+        maker = fresh if None in seen else fresh.fit(seen)
+    return replace(
+        part,
+        train=featurised(part.train, maker),
+        validation=featurised(part.validation, maker),
+        test=featurised(part.test, maker),
+    ), maker
 
 
 def fold(trace: Trace, seed: int, *, resample: bool = False, split_by: SplitBy = "prompt") -> Fold:

@@ -13,11 +13,11 @@ import numpy as np
 from env.arms import Arm
 from env.contexts import Contexts, Ints, Outcomes, known, mean_observed
 from env.errors import BadInput
-from env.features import Featuriser, default_featuriser
+from env.features import Featuriser
 from env.reward import Reward
 from env.splits import SplitBy
 from env.trace import Trace
-from experiments.folds import Fold, contexts_of, featurised, fold
+from experiments.folds import Fold, contexts_of, featurised, fold, prepared
 from routers import make, router_class
 from routers.base import Estimator, Router, greedy, utility
 from routers.bundle import check_folder
@@ -62,18 +62,20 @@ def train(
         feedback: what the router learns from; by default everything recorded, if it can take that.
         latency_weight: score points per second that the policy will trade for speed.
         settings: keyword settings of the router.
-        featuriser: makes what the router sees; the default one when not given.
+        featuriser: makes what the router sees; when not given, what the router was made for, fitted on the prompts
+            that it learns from.
         arms: tiers and prices of the trace's models, for the bundle; models not listed keep their name alone.
 
     Raises:
         BadInput: an unknown router or setting, or a trace that cannot be split.
     """
-    maker = featuriser or default_featuriser()
     # What would fail at the end is looked at first: saying no takes no time, training may.
-    router_class(router)
+    kind = router_class(router)
     if out is not None:
         check_folder(out)
-    part = fold(featurised(trace, maker), seed, split_by=split_by)
+    if featuriser is not None:
+        trace = featurised(trace, featuriser)
+    part, maker = prepared(fold(trace, seed, split_by=split_by), kind.featuriser, featuriser)
     policy = learn(part, router, maker, feedback=feedback, latency_weight=latency_weight, settings=settings, arms=arms)
     if out is not None:
         policy.save(out)
@@ -98,7 +100,7 @@ def learn(
     made = make(router, part.train.n_arms, featuriser.d, **given)
     told = default_feedback(kind) if feedback is None else feedback
     if told is Feedback.FULL:
-        made.fit(contexts_of(part.train, latency_weight=latency_weight), part.train.outcomes)
+        made.fit(*_table(made, part, latency_weight))
     elif told is Feedback.BANDIT:
         one_pass(made, part.train, latency_weight=latency_weight, seed=part.seed)
     known = {arm.name: arm for arm in arms}
@@ -144,12 +146,32 @@ def one_pass(router: Router, trace: Trace, *, latency_weight: float = 0.0, seed:
     router.replay(contexts.take(order), outcomes.take(order), rng)
 
 
+def _table(router: Router, part: Fold, latency_weight: float) -> tuple[Contexts, Outcomes]:
+    """What a router learns from: the training queries, and the validation ones too if it holds rows out for itself."""
+    parts = [part.train, part.validation] if _holds_out(router) else [part.train]
+    contexts = Contexts.joined([contexts_of(trace, latency_weight=latency_weight) for trace in parts])
+    return contexts, Outcomes.joined([trace.outcomes for trace in parts])
+
+
+def _holds_out(router: Router) -> bool:
+    return isinstance(router, Estimator) and router.holds_out
+
+
 def _with_dial(policy: Policy, part: Fold, told: Feedback) -> Policy:
-    """The policy with a dial fitted on validation queries, and on the record what it reached there."""
+    """The policy with a dial fitted on queries it did not learn from, and on the record what it reached there.
+
+    Those are the validation queries or, of a router that holds rows out for itself, all it was given.
+    """
     outcomes = part.validation.outcomes
     contexts = contexts_of(part.validation, latency_weight=policy.reward.latency_weight)
+    expected = policy.router.predict(contexts) if isinstance(policy.router, Estimator) else None
+    if isinstance(policy.router, Estimator) and policy.router.held_out is not None:
+        contexts, outcomes = _table(policy.router, part, policy.reward.latency_weight)
+        complete = np.flatnonzero(outcomes.observed.all(axis=1))
+        contexts, outcomes = contexts.take(complete), outcomes.take(complete)
+        expected = policy.router.held_out.take(complete)
     weights = cost_weights(outcomes) if told is not Feedback.NONE else np.zeros(1)
-    dial_map, frontier = fit_dial(_choices(policy.router, contexts, part.seed), outcomes, weights)
+    dial_map, frontier = fit_dial(_choices(policy.router, expected, contexts, part.seed), outcomes, weights)
     trained = Policy(policy.router, policy.arms, policy.featuriser, policy.reward, dial_map)
     metrics = {
         "trace": part.train.name,
@@ -164,13 +186,13 @@ def _with_dial(policy: Policy, part: Fold, told: Feedback) -> Policy:
     return Policy(trained.router, trained.arms, trained.featuriser, trained.reward, dial_map, metrics)
 
 
-def _choices(router: Router, contexts: Contexts, seed: int) -> Callable[[float], Ints]:
-    if isinstance(router, Estimator):
-        # Estimates do not depend on the price of money, so they are made once, not once a price.
-        estimates = router.predict(contexts)
+def _choices(router: Router, expected: Outcomes | None, contexts: Contexts, seed: int) -> Callable[[float], Ints]:
+    if expected is not None:
+        # What is expected does not depend on the price of money, so it is asked for once, not once a price.
+        known = expected
 
         def choose(asked: Contexts) -> Ints:
-            return greedy(utility(estimates, asked)).arms
+            return greedy(utility(known, asked)).arms
     else:
 
         def choose(asked: Contexts) -> Ints:

@@ -109,6 +109,8 @@ class Router(ABC):
 
     name: ClassVar[str]
     capabilities: ClassVar[Capabilities]
+    featuriser: ClassVar[str] = "default"
+    """What it was made to see, a name of ``env.text_features.RECIPES``; it works on any features."""
 
     def __init__(self, n_arms: int, n_features: int, **settings: Any) -> None:
         if n_arms < 1:
@@ -224,6 +226,18 @@ class Estimator(Router):
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(uses_load=True)
+    holds_out: ClassVar[bool] = False
+    """Whether :meth:`fit` leaves :attr:`held_out`, and so wants validation rows to learn from too."""
+
+    @property
+    def held_out(self) -> Outcomes | None:
+        """What was expected of each row of the last ``fit`` by fits that had not seen it; ``None`` where not known."""
+        return None
+
+    @property
+    def settled(self) -> dict[str, Any]:
+        """The settings with every choice made that the last ``fit`` left to itself: a fit with them chooses nothing."""
+        return self.settings
 
     @abstractmethod
     def predict(self, contexts: Contexts) -> Outcomes:

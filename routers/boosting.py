@@ -116,7 +116,7 @@ class Boosting(Estimator):
 
     def _restore(self, arrays: Mapping[str, Array]) -> None:
         self._projection = arrays.get("projection")
-        self._forest = Forest(*(arrays[name] for name in ("base", "tree_arm", "feature", "threshold", "leaf")))
+        self._forest = Forest.restored(arrays)
         self._costs.restore(arrays)
 
 
@@ -152,13 +152,18 @@ class Forest:
             np.zeros((0, nodes + 1)),
         )
 
-    def with_arm(self, arm: int, model: Any) -> Forest:
-        """These trees and those of a fitted ``HistGradientBoostingRegressor``, for an arm that has none yet."""
-        trees = [_complete(stage[0].nodes, self._depth) for stage in model._predictors]
+    @classmethod
+    def restored(cls, arrays: Mapping[str, Array]) -> Forest:
+        """From what :meth:`arrays` gave."""
+        return cls(*(arrays[name] for name in ("base", "tree_arm", "feature", "threshold", "leaf")))
+
+    def with_arm(self, arm: int, model: Any, output: int = 0) -> Forest:
+        """These trees and those of one output of a fitted ``HistGradientBoosting...``, for an arm that has none yet."""
+        trees = [_complete(stage[output].nodes, self._depth) for stage in model._predictors]
         if not trees:
             return self
         base = self.base.copy()
-        base[arm] = float(np.ravel(model._baseline_prediction)[0])
+        base[arm] = float(np.ravel(model._baseline_prediction)[output])
         feature, threshold, leaf = (np.stack(column) for column in zip(*trees, strict=True))
         return Forest(
             base,

@@ -38,7 +38,7 @@ class CostModel:
     """
 
     def __init__(self, n_arms: int, n_features: int, *, per_query: bool = True) -> None:
-        self.per_query = per_query
+        self.n_arms, self.n_features, self.per_query = n_arms, n_features, per_query
         self._mean = {name: np.full(n_arms, np.nan, dtype=np.float32) for name in ("cost", "latency")}
         self._ratio = {name: Linear.unknown(n_features, n_arms) for name in ("cost", "latency")}
 

@@ -6,7 +6,7 @@ Simple and strong: it matches or beats many learned routers (arXiv 2505.12601).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -82,6 +82,11 @@ class KNN(Estimator):
         self._neighbours = self._chosen_k() if self.k is None else self.k
         self._costs.fit(contexts.features, outcomes)
         return self
+
+    @property
+    def settled(self) -> dict[str, Any]:
+        """The settings with the number of neighbours that was chosen."""
+        return {**self.settings, "k": self._neighbours}
 
     def predict(self, contexts: Contexts) -> Outcomes:
         """Expected score, cost and latency, each ``(n, K)``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -52,6 +52,11 @@ class LogisticRouter(Estimator):
         self._score = fit_logistic(contexts.features, np.clip(outcomes.score, 0, 1), self.alpha)
         self._costs.fit(contexts.features, outcomes)
         return self
+
+    @property
+    def settled(self) -> dict[str, Any]:
+        """The settings with the penalty that was chosen."""
+        return {**self.settings, "alpha": self._score.alpha}
 
     def predict(self, contexts: Contexts) -> Outcomes:
         """Expected score (in [0, 1]), cost and latency, each ``(n, K)``."""

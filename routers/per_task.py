@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from env.contexts import Contexts, Floats, Ints, Outcomes
+from env.contexts import Bools, Contexts, Floats, Ints, Outcomes
 from env.errors import BadInput
 from routers.base import Array, Capabilities, Estimator
 from routers.costs import column_means
@@ -51,7 +51,7 @@ class BestPerTask(Estimator):
         self._row_of = {label: row for row, label in enumerate(labels)}
         rows = self._rows(contexts)
         for name in _FIELDS:
-            self._means[name] = _shrunk_means(getattr(outcomes, name), rows, len(labels), self.tau)
+            self._means[name] = shrunk_means(getattr(outcomes, name), rows, len(labels), self.tau)
         return self
 
     def predict(self, contexts: Contexts) -> Outcomes:
@@ -59,6 +59,10 @@ class BestPerTask(Estimator):
         rows = self._rows(contexts)
         score, cost, latency = (self._means[name][rows] for name in _FIELDS)
         return Outcomes(score, cost, latency)
+
+    def knows(self, contexts: Contexts) -> Bools:
+        """``(n,)`` True where a query has a label that was learned."""
+        return np.asarray(self._rows(contexts) < len(self._row_of))
 
     def _rows(self, contexts: Contexts) -> Ints:
         unknown = len(self._row_of)
@@ -79,7 +83,7 @@ class BestPerTask(Estimator):
 _FIELDS = ("score", "cost_usd", "latency_s")
 
 
-def _shrunk_means(values: Floats, rows: Ints, n_tasks: int, tau: float) -> Floats:
+def shrunk_means(values: Floats, rows: Ints, n_tasks: int, tau: float) -> Floats:
     """``(n_tasks + 1, K)`` mean per task, pulled to the global mean, which is the last row."""
     overall = column_means(values)
     table = np.empty((n_tasks + 1, values.shape[1]), dtype=np.float32)

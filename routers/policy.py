@@ -21,6 +21,7 @@ from routers.base import Decision, Router, RouterState, certain, sample, uniform
 from routers.bundle import POLICY_FILE, bundle_version, read_bundle, write_bundle
 
 DEFAULT_DIAL = 0.5
+_FEATURISER = "featuriser."  # before the names of arrays in a bundle that the featuriser learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Policy:
     @property
     def version(self) -> str:
         """Twelve hex digits that name exactly this policy: its settings and all it learned."""
-        return bundle_version(self._description(), self.router.state().arrays)
+        return bundle_version(self._description(), self._arrays())
 
     def with_router(self, router: Router) -> Policy:
         """The same policy around another router."""
@@ -166,7 +167,7 @@ class Policy:
             "metrics": dict(self.metrics),
             "versions": {"pointsman": _installed("pointsman"), "numpy": np.__version__},
         }
-        return write_bundle(folder, document, self.router.state().arrays)
+        return write_bundle(folder, document, self._arrays())
 
     @classmethod
     def load(cls, folder: str | Path) -> Policy:
@@ -179,7 +180,8 @@ class Policy:
         document, arrays = read_bundle(folder)
         try:
             version, fingerprint = document["version"], document["featuriser"]["fingerprint"]
-            featuriser = from_config(document["featuriser"]["config"])
+            own = {name[len(_FEATURISER) :]: arrays.pop(name) for name in [*arrays] if name.startswith(_FEATURISER)}
+            featuriser = from_config(document["featuriser"]["config"], own)
             policy = cls(
                 router_class(document["router"]["name"]).from_state(RouterState(document["router"]["config"], arrays)),
                 tuple(Arm.from_json(arm) for arm in document["arms"]),
@@ -200,6 +202,11 @@ class Policy:
         if policy.version != version:
             raise BadInput(f"{Path(folder) / POLICY_FILE}: describes another policy than its version names")
         return policy
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        """All that router and featuriser learned."""
+        fitted = {f"{_FEATURISER}{name}": array for name, array in self.featuriser.arrays().items()}
+        return {**self.router.state().arrays, **fitted}
 
     def _description(self) -> dict[str, Any]:
         """All that decides, JSON-able; metrics and package versions are not part of it."""

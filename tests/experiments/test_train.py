@@ -112,7 +112,8 @@ def test_the_dial_is_fitted_on_what_the_policy_would_decide(name: str, trace: Tr
     policy = learn(part, name, featuriser)
     if not isinstance(policy.router, Estimator):
         return
-    choose = _choices(policy.router, contexts_of(part.validation), seed=0)
+    contexts = contexts_of(part.validation)
+    choose = _choices(policy.router, policy.router.predict(contexts), contexts, seed=0)
     for weight in (0.0, 50.0, 5000.0):
         decided = policy.decide(
             part.validation.queries, cost_weight=weight, rng=np.random.default_rng(0), explore=False
