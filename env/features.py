@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 from env.contexts import Floats
 from env.errors import BadInput, nearest
 
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_WORD = re.compile(r"\w+")
-_OPTION = re.compile(r"(?:^|\n|\s)\(?[A-J][).:]\s")
-_CODE = re.compile(r"```|\bdef \w+\(|\bclass \w+|[;{}]\s*\n|\breturn\b")
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+WORD = re.compile(r"\w+")
+OPTION = re.compile(r"(?:^|\n|\s)\(?[A-J][).:]\s")
+CODE = re.compile(r"```|\bdef \w+\(|\bclass \w+|[;{}]\s*\n|\breturn\b")
 
 READS = 16_000
 """Characters of a prompt that are read at most: as many of its beginning as of its end."""
@@ -215,7 +215,7 @@ class Hashing(Featuriser):
         """Features ``(n, n_features)``."""
         rows = np.zeros((len(prompts), self.d), dtype=np.float32)
         for row, prompt in zip(rows, prompts, strict=True):
-            words = _WORD.findall(readable(prompt).casefold())
+            words = WORD.findall(readable(prompt).casefold())
             for gram in [*words, *map(" ".join, itertools.pairwise(words))]:
                 code = zlib.crc32(gram.encode())
                 row[code % self.d] += 1.0 if code >> 31 else -1.0
@@ -245,8 +245,8 @@ class PromptFacts(Featuriser):
 def _facts(prompt: str) -> list[float]:
     text = readable(prompt)
     length = max(len(text), 1)
-    words = _WORD.findall(text)
-    numbers = _NUMBER.findall(text)
+    words = WORD.findall(text)
+    numbers = NUMBER.findall(text)
     digits = sum(map(len, numbers))
     return [
         np.log1p(max(len(prompt), 1)) / 5 - 1,  # of all of it: what a call costs hangs on it
@@ -257,8 +257,8 @@ def _facts(prompt: str) -> list[float]:
         max((len(number) for number in numbers), default=0) / 6,
         min(text.count("?"), 3) / 3,
         min(text.count("\n"), 20) / 20,
-        np.log1p(len(_OPTION.findall(text))) / 2,
-        1.0 if _CODE.search(text) else 0.0,
+        np.log1p(len(OPTION.findall(text))) / 2,
+        1.0 if CODE.search(text) else 0.0,
         min(text.count("{") + text.count("["), 8) / 8,
         min(text.count('"'), 12) / 12,
         min(text.count(","), 12) / 12,

@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 from env.contexts import Floats
 from env.errors import BadInput, MissingExtra
 from env.features import (
+    CODE,
+    NUMBER,
+    OPTION,
+    WORD,
     Concatenated,
     Featuriser,
     PromptFacts,
@@ -27,11 +31,7 @@ from env.features import (
     unit_rows,
 )
 
-_WORD = re.compile(r"\w+")
 _SPACE = re.compile(r"\s+")
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_OPTION = re.compile(r"(?:^|\n|\s)\(?[A-J][).:]\s")
-_CODE = re.compile(r"```|\bdef \w+\(|\bclass \w+|[;{}]\s*\n|\breturn\b")
 _MATHS = re.compile(r"[=+*/^<>\\]")
 _STOP = re.compile(r"[.!;:]")
 
@@ -151,7 +151,7 @@ class NGrams(Featuriser):
         """Hashes of the different n-grams of a prompt, ascending, and how often each occurs."""
         text = readable(prompt)[: self.within].casefold()
         if self.of == "words":
-            units = np.array([zlib.crc32(word.encode()) for word in _WORD.findall(text)], dtype=np.uint32)
+            units = np.array([zlib.crc32(word.encode()) for word in WORD.findall(text)], dtype=np.uint32)
         else:
             units = np.frombuffer(_SPACE.sub(" ", text).encode("utf-32-le"), dtype=np.uint32)
         grams, longer = [], units * _SPREAD
@@ -241,14 +241,14 @@ def _forms(prompts: Sequence[str]) -> Floats:
 
 def _form(text: str, length: int) -> list[float]:
     size = max(len(text), 1)
-    words, numbers = _WORD.findall(text), _NUMBER.findall(text)
+    words, numbers = WORD.findall(text), NUMBER.findall(text)
     counts = (
         length,
         len(words),
         len(numbers),
         text.count("?"),
         text.count("\n"),
-        len(_OPTION.findall(text)),
+        len(OPTION.findall(text)),
         text.count("{"),
         text.count("["),
         text.count('"'),
@@ -263,7 +263,7 @@ def _form(text: str, length: int) -> list[float]:
         sum(map(len, words)) / max(len(words), 1),
         sum(map(len, numbers)) / size,
         max(map(len, numbers), default=0),
-        float(bool(_CODE.search(text))),
+        float(bool(CODE.search(text))),
         sum(map(str.isupper, text)) / size,
     )
     return [*np.log1p(counts), *shares]

@@ -198,7 +198,7 @@ def _propensities(trace: Trace) -> Iterator[Problem]:
         return
     # Under the policy that logged, 1 / propensity averages to the number of models that it could choose.
     available = trace.cell_columns.get("available")
-    choices = np.full(len(trace), trace.n_arms) if available is None else (available != False).sum(axis=1)  # noqa: E712
+    choices = np.full(len(trace), trace.n_arms) if available is None else (available != False).sum(axis=1)  # noqa: E712 - elementwise on objects
     ratio = 1 / chance / choices[rows]
     error = max(float(ratio.std()) / np.sqrt(len(ratio)), 1e-9)
     miss = float(ratio.mean()) - 1

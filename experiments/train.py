@@ -162,16 +162,19 @@ def _with_dial(policy: Policy, part: Fold, told: Feedback) -> Policy:
 
     Those are the validation queries or, of a router that holds rows out for itself, all it was given.
     """
-    outcomes = part.validation.outcomes
-    contexts = contexts_of(part.validation, latency_weight=policy.reward.latency_weight)
-    expected = policy.router.predict(contexts) if isinstance(policy.router, Estimator) else None
-    if isinstance(policy.router, Estimator) and policy.router.held_out is not None:
-        contexts, outcomes = _table(policy.router, part, policy.reward.latency_weight)
+    router, expected = policy.router, None
+    if isinstance(router, Estimator) and router.held_out is not None:
+        contexts, outcomes = _table(router, part, policy.reward.latency_weight)
         complete = np.flatnonzero(outcomes.observed.all(axis=1))
         contexts, outcomes = contexts.take(complete), outcomes.take(complete)
-        expected = policy.router.held_out.take(complete)
+        expected = router.held_out.take(complete)
+    else:
+        contexts = contexts_of(part.validation, latency_weight=policy.reward.latency_weight)
+        outcomes = part.validation.outcomes
+        if isinstance(router, Estimator):
+            expected = router.predict(contexts)
     weights = cost_weights(outcomes) if told is not Feedback.NONE else np.zeros(1)
-    dial_map, frontier = fit_dial(_choices(policy.router, expected, contexts, part.seed), outcomes, weights)
+    dial_map, frontier = fit_dial(_choices(router, expected, contexts, part.seed), outcomes, weights)
     trained = Policy(policy.router, policy.arms, policy.featuriser, policy.reward, dial_map)
     metrics = {
         "trace": part.train.name,

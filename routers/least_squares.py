@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ class Linear:
     alpha: float
 
     @classmethod
-    def unknown(cls, n_features: int, n_targets: int) -> Linear:
+    def unknown(cls, n_features: int, n_targets: int) -> Self:
         """What is known before any data: nothing (every prediction is NaN)."""
         return cls(
             np.zeros((n_features, n_targets), dtype=np.float32),

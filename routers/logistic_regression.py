@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from env.contexts import Floats
-from routers.least_squares import ALPHAS, Doubles, advantage_errors, alike_columns, plainest
+from routers.least_squares import ALPHAS, Doubles, Linear, advantage_errors, alike_columns, plainest
 
 _BOUND = 0.25
 # A step that moves no logit by more than this ends the search, or, where penalties are only compared, by the coarser.
@@ -26,32 +26,12 @@ _STEPS = 300
 _LEAST_LEFT = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Logistic:
-    """``probability = sigmoid(features @ weights + intercept)``.
-
-    Attributes:
-        weights: ``(d, K)`` float32.
-        intercept: ``(K,)`` float32; NaN for a target that was never observed.
-        alpha: the penalty that was used.
-    """
-
-    weights: Floats
-    intercept: Floats
-    alpha: float
-
-    @classmethod
-    def unknown(cls, n_features: int, n_targets: int) -> Logistic:
-        """What is known before any data: nothing (every prediction is NaN)."""
-        return cls(
-            np.zeros((n_features, n_targets), dtype=np.float32),
-            np.full(n_targets, np.nan, dtype=np.float32),
-            float("nan"),
-        )
+class Logistic(Linear):
+    """``probability = sigmoid(features @ weights + intercept)``; a ``Linear`` model of log-odds."""
 
     def __call__(self, features: Floats) -> Floats:
         """Predictions ``(n, K)`` in [0, 1] for features ``(n, d)``."""
-        return np.asarray(sigmoid(features @ self.weights + self.intercept), dtype=np.float32)
+        return np.asarray(sigmoid(super().__call__(features)), dtype=np.float32)
 
 
 def fit_logistic(features: Floats, targets: Floats, alpha: float | None = None) -> Logistic:

@@ -59,7 +59,7 @@ def test_every_command_is_one() -> None:
         for said in re.findall(r"(?:^    |`)pointsman ([^`#]*)", text, re.MULTILINE):
             command, words = typer.main.get_command(app), said.split()
             while words and words[0] in getattr(command, "commands", {}):
-                command = command.commands[words.pop(0)]  # type: ignore[attr-defined]
+                command = command.commands[words.pop(0)]  # type: ignore[attr-defined]  # a group, as the loop asks
             assert not hasattr(command, "commands"), said
             known = {option for parameter in command.params for option in parameter.opts}
             assert {word for word in words if word.startswith("--")} <= known, said

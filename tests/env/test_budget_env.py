@@ -75,7 +75,7 @@ def test_its_vector_is_the_single_ones_side_by_side(name: str, gappy_trace: Trac
     envs = gym.make_vec("pointsman/RoutingBudget-v0", num_envs=3, budget=0.05, **settings_of)
     check_vector_env(envs)
     assert envs.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
-    one, other = (env.unwrapped.table for env in envs.unwrapped.envs[:2])  # type: ignore[attr-defined]
+    one, other = (env.unwrapped.table for env in envs.unwrapped.envs[:2])  # type: ignore[attr-defined]  # the environments of a SyncVectorEnv
     assert one is other, "they share their arrays"
     assert envs.step(np.zeros(3, dtype=np.int64))[4]["score"].dtype == np.float64
 

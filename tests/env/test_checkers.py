@@ -227,7 +227,7 @@ class WrongOrder(RoutingVectorEnv):
 
 
 class NextStep(RoutingVectorEnv):
-    metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
+    metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012 - as in Gymnasium
 
 
 class NoFinalInfo(RoutingVectorEnv):

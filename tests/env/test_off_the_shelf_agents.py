@@ -120,7 +120,7 @@ def test_maskable_ppo_never_chooses_a_closed_arm(env_id: str, gappy_trace: Trace
 
 def test_the_study_plays_every_query_of_the_whole_windows_once(small_trace: Trace) -> None:
     made = trace_table(small_trace, part="all", featuriser=HASHING)
-    env = RoutingBudgetEnv(made, window=25, budget_usd=float(made.price_usd.max() * 5))  # type: ignore[union-attr]
+    env = RoutingBudgetEnv(made, window=25, budget_usd=float(made.price_usd.max() * 5))  # type: ignore[union-attr]  # its trace has prices
     found = play(env, lambda _, mask, __: int(np.flatnonzero(mask)[-1]))
     assert np.isfinite(found["reward"]).sum() == 50, "two windows of 25; ten queries of the pass are in neither"
     played = play(env, lambda _, mask, __: int(np.flatnonzero(mask)[0]))
@@ -132,7 +132,7 @@ def test_the_study_plays_every_query_of_the_whole_windows_once(small_trace: Trac
 def test_what_agents_are_compared_with_is_in_its_order(env_id: str, small_trace: Trace, monkeypatch: Any) -> None:
     monkeypatch.setattr("experiments.studies.agents.WINDOW", 6)
     weight = 30.0 if env_id == ROUTING else 0.0
-    parts = [trace_table(small_trace, part=part, cost_weight=weight) for part in ("train", "test")]  # type: ignore[arg-type]
+    parts = [trace_table(small_trace, part=part, cost_weight=weight) for part in ("train", "test")]  # type: ignore[arg-type]  # a name of a part from a tuple
     env = RoutingEnv(parts[1]) if env_id == ROUTING else RoutingBudgetEnv(parts[1], window=6, budget=BUDGET_SHARE)
     reward = {
         name: float(np.nanmean(play(env, choose)["reward"]))

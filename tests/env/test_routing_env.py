@@ -242,7 +242,7 @@ def test_outcomes_of_arms_not_chosen_do_not_reach_the_agent(seed: int, gaps: flo
 
     def world(*outcomes: np.ndarray) -> RoutingEnv:
         contexts = Contexts.of(features, n_arms, latency_weight=0.1)
-        return RoutingEnv(RoutingTable.of(contexts, Outcomes.of(*outcomes), accept_gaps=True, **weights))  # type: ignore[arg-type]
+        return RoutingEnv(RoutingTable.of(contexts, Outcomes.of(*outcomes), accept_gaps=True, **weights))  # type: ignore[arg-type]  # weights by name
 
     # One arm for each query, so that all others can change in the second world.
     arm_of = rng.integers(n_arms, size=n)

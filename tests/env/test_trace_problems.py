@@ -158,7 +158,7 @@ DAMAGE: dict[str, tuple[Callable[[Trace], Trace], str, str, int, str]] = {
     "unexplored": (logged(lambda row: 1.0), "warning", "whoever chose never explored", 200, "propensity"),
     "wrong odds": (logged(lambda row: 0.9), "warning", "averages 1.11, and should average the num", 200, "propensity"),
     "unlogged": (
-        logged(lambda row: 0.5 if row else None),  # type: ignore[arg-type,return-value]
+        logged(lambda row: 0.5 if row else None),  # type: ignore[arg-type,return-value]  # the rule of one case among several
         "warning",
         "scored without a propensity",
         1,

@@ -49,7 +49,7 @@ def instance(folder: Path, name: str, speed: float, price: float) -> dict[str, o
 
 def run(folder: Path, **changes: object) -> Recording:
     settings = {"shard_size": 5, "progress": False} | changes
-    return record(config(folder), folder / "prompts.jsonl", folder / "out.parquet", **settings)  # type: ignore[arg-type]
+    return record(config(folder), folder / "prompts.jsonl", folder / "out.parquet", **settings)  # type: ignore[arg-type]  # settings of several kinds in one mapping
 
 
 def test_a_recording_is_a_trace_with_judged_answers(world: Path) -> None:

@@ -42,7 +42,7 @@ def test_seeds_of_a_split_by_time_share_the_test_part_and_sample_what_came_befor
 
 def test_a_comparison_says_what_was_held_out(stamped: Trace) -> None:
     for way, said in (("task", "whole tasks are held out"), ("time", "the newest queries are tested on")):
-        (report,) = compare([stamped], ["ridge"], seeds=2, split_by=way)  # type: ignore[arg-type]
+        (report,) = compare([stamped], ["ridge"], seeds=2, split_by=way)  # type: ignore[arg-type]  # a way from a tuple
         assert any(note.startswith(said) for note in report.notes)
         assert report.entry("ridge") is not None
 

@@ -18,7 +18,7 @@ SCORE = np.array([0.5, 0.6, 0.9])
 def inside(**settings: object) -> Affinity:
     contexts = Contexts.of(np.zeros((60, 1)), ARMS)
     outcomes = Outcomes.of(np.tile(SCORE, (60, 1)), np.tile([0.001, 0.002, 0.01], (60, 1)))
-    return Affinity(ARMS, 1, **settings).fit(contexts, outcomes)  # type: ignore[arg-type]
+    return Affinity(ARMS, 1, **settings).fit(contexts, outcomes)  # type: ignore[arg-type]  # settings of several kinds in one mapping
 
 
 def asked(saving: list[float] | None, cost_weight: float = 10.0, n: int = 1) -> Contexts:

@@ -117,7 +117,7 @@ def test_labels_of_tasks_are_used_where_they_are_given() -> None:
 @pytest.mark.parametrize("settings", [{"alpha": 0.0}, {"max_calls": 0}])
 def test_settings_out_of_range_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(BadInput, match="cascade"):
-        Cascade(2, 1, **settings)  # type: ignore[arg-type]
+        Cascade(2, 1, **settings)  # type: ignore[arg-type]  # settings of several kinds in one mapping
 
 
 def test_a_repeated_prompt_is_held_out_whole() -> None:

@@ -160,7 +160,7 @@ def test_a_trace_that_keeps_responses_can_be_followed() -> None:
 
 
 def test_a_plan_that_calls_twice_is_told() -> None:
-    class Stubborn(plan_class("parallel")):  # type: ignore[misc]
+    class Stubborn(plan_class("parallel")):  # type: ignore[misc]  # a base that is looked up by name
         def next(self, contexts: Contexts, attempts: Attempts) -> Any:
             return contexts.mask
 

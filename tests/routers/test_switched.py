@@ -122,4 +122,4 @@ def test_a_masked_arm_at_work_has_a_stand_in() -> None:
 @pytest.mark.parametrize("settings", [{"arm": 2}, {"warm_up": -1}, {"probe": 1.0}, {"unusual": 0.0}, {"patience": 1.0}])
 def test_settings_out_of_range_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(BadInput, match="switched"):
-        Switched(2, 1, **settings)  # type: ignore[arg-type]
+        Switched(2, 1, **settings)  # type: ignore[arg-type]  # settings of several kinds in one mapping
