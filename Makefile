@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 # One BLAS thread: the arrays are small, and threads that fight over two cores are slower than one.
 export OMP_NUM_THREADS ?= 1
 
-SHOWN := random,zero,zero_cost,best_per_task,placebo,ucb1,linucb,linear_thompson,knn,ridge,ppo
+SHOWN := random,zero,zero_cost,best_per_task,placebo,ucb1,linucb,linear_thompson,knn,ridge,ppo,auto
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all check format bench docs policy clean
