@@ -132,6 +132,7 @@ def compare(
     featuriser: Featuriser | None = None,
     step: Step | None = None,
     split_by: SplitBy = "prompt",
+    against: Sequence[str] = (),
 ) -> list[Report]:
     """Train and evaluate every router on every trace with every seed.
 
@@ -143,12 +144,15 @@ def compare(
         featuriser: what the routers see; when not given, what each was made for, fitted on the prompts of the training
             and validation parts of each seed.
         step: told what comes next, for a progress bar.
+        against: routers that every row's paired difference is told from, beside zero and the placebo.
         split_by: ``"prompt"``, ``"task"`` to test on whole tasks that nothing was learned of, or ``"time"``.
 
     Raises:
         BadInput: an unknown router, two traces of one name, or a trace that cannot be compared on.
     """
     check_routers(routers)
+    check_routers(against)
+    routers = list(dict.fromkeys([*routers, *against]))
     if seeds < 1:
         raise BadInput(f"a comparison needs one seed or more, got {seeds}")
     names = [trace.name for trace in traces]
@@ -158,11 +162,8 @@ def compare(
     with ExitStack() as stack:
         # Opened first: a path that cannot be written to should say so before the work, not after.
         file = stack.enter_context(DecisionsFile(decisions)) if decisions is not None else None
-        told = step or _silent
-        return [
-            _compare_one(trace, _with_references(trace, routers), range(seeds), featuriser, file, told, split_by)
-            for trace in traces
-        ]
+        rest = range(seeds), featuriser, file, step or _silent, split_by, against
+        return [_compare_one(trace, _with_references(trace, routers), *rest) for trace in traces]
 
 
 def steps(traces: Sequence[Trace], routers: Sequence[str], seeds: int) -> int:
@@ -189,11 +190,12 @@ def _compare_one(
     file: DecisionsFile | None,
     step: Step,
     split_by: SplitBy,
+    against: Sequence[str],
 ) -> Report:
     fold(trace, seeds[0], split_by=split_by)  # a trace that cannot be compared on is refused before it is embedded
     ready = featurised(trace, maker)
     parts = [fold(ready, seed, resample=True, split_by=split_by) for seed in seeds]
-    tally = _Tally(Bootstrap.draw(trace.groups, len(seeds)))
+    tally = _Tally(Bootstrap.draw(trace.groups, len(seeds)), (ZERO, PLACEBO, *against))
     policies: dict[str, Policy] = {}
     for part in parts:
         made: list[Evaluation] = [*fixed_arms(part), oracle(part)]
@@ -230,10 +232,10 @@ def _compare_one(
 
 
 class _Tally:
-    """Means per router, seed and dial, on the data and on every replicate."""
+    """Means per router, seed and dial, on the data and on every replicate; ``against`` is what rows are held to."""
 
-    def __init__(self, draws: Bootstrap) -> None:
-        self.draws = draws
+    def __init__(self, draws: Bootstrap, against: Sequence[str]) -> None:
+        self.draws, self.against = draws, tuple(dict.fromkeys(against))
         self.fit_s: dict[str, list[float]] = {}
         # name -> one (1 + B, D) array a seed; row 0 is the data as it is, the others are the replicates.
         self._cost: dict[str, list[Array]] = {}
@@ -262,7 +264,7 @@ class _Tally:
         """The row of a router."""
         score, cost = np.stack(self._score[name]), np.stack(self._cost[name])
         figures: dict[str, Array] = {"aiq": np.stack(self._aiq[name])}
-        for reference in (ZERO, PLACEBO):
+        for reference in self.against:
             if reference in self._aiq:
                 figures[f"delta_aiq_{reference}"] = figures["aiq"] - np.stack(self._aiq[reference])
                 against = np.stack(self._score[reference])

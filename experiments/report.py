@@ -61,6 +61,8 @@ def table(report: Report, *, width: int = 160) -> Table:
     """
     with_cost = any("aiq" in entry.pooled for entry in report.entries)
     columns = [column for column in _COLUMNS if width >= column.from_width]
+    after = 1 + [column.cell for column in columns].index(_over_zero)
+    columns[after:after] = [_Column(f"over\n{name}", _over(name)) for name in _held_to(report)]
     shown = Table(
         title=title(report),
         title_justify="left",
@@ -117,6 +119,17 @@ def _name(entry: Entry) -> str:
 
 def _height(entry: Entry) -> str:
     return _figure(entry.pooled.get("aiq", entry.pooled["score_at_dial_1"]), "")
+
+
+def _held_to(report: Report) -> list[str]:
+    """Routers that somebody asked to have differences told from, beside those of every comparison."""
+    told = dict.fromkeys(key for entry in report.entries for key in entry.pooled)
+    names = [key.removeprefix("delta_aiq_") for key in told if key.startswith("delta_aiq_")]
+    return [name for name in names if name not in (ZERO, PLACEBO)]
+
+
+def _over(name: str) -> Callable[[Entry], str]:
+    return lambda entry: "-" if entry.router == name else _figure(_gain(entry, name), "+")
 
 
 def _over_zero(entry: Entry) -> str:

@@ -25,6 +25,7 @@ from routers.task_posterior import TaskPosterior
 
 # Prices of a dollar, in score points per mean cost of a call, at which a router is held against zero + cost.
 _PRICES = np.logspace(-2, 1, 13)
+_TASK = 0.35  # share of the named task's own table, over its place in the mean
 _FEWEST_ROWS = 20  # below them nothing can be held out; the global means say all
 
 
@@ -32,7 +33,8 @@ class Auto(Estimator):
     """The mean of diverse learners; where the caller names the task, of as many that see it.
 
     Without a task: ridge, logistic, kernel ridge, kNN, cluster means, and the means of the tasks it may be. With one
-    the first four once more on features with the task's label, and the means of that task for the guessed ones.
+    the first four once more on features with the task's label, and the means of that task for the guessed ones; those
+    means count for a share of their own, for among many nearly equal arms they are what can be known.
 
     On the training rows every learner is also fitted on all folds but one, in turn. What these fits say of the rows
     left out decides who is a member (whoever beats the global means there), whether the committee is worth
@@ -113,7 +115,11 @@ class Auto(Estimator):
         """The mean of the members among ``scores``, or the global means."""
         # A guess at the task has not been held out; it stands in for the table of tasks where none is named.
         heard = {name: told for name, told in scores.items() if name in (*self._chosen, "task_posterior")}
-        return mean_of(heard) if self._chosen and heard else np.tile(self._mean, (n, 1))
+        if not self._chosen or not heard:
+            return np.tile(self._mean, (n, 1))
+        if "best_per_task" not in heard:
+            return mean_of(heard)
+        return np.asarray((1 - _TASK) * mean_of(heard) + _TASK * heard["best_per_task"], dtype=np.float32)
 
     def _left_out(
         self, contexts: Contexts, outcomes: Outcomes

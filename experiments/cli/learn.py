@@ -117,6 +117,9 @@ def compare(
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Number of seeds.")] = 10,
     split_by: _SplitBy = "prompt",
+    against: Annotated[
+        str | None, typer.Option("--against", help="Routers, by commas, to tell every row's difference from.")
+    ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for pictures and rows.")] = Path("report"),
     decisions: _Decisions = None,
     track: _Track = None,
@@ -130,14 +133,16 @@ def compare(
 
     started, shown = time.time(), Output(json)
     names = tuple(routers.split(",")) if routers else DEFAULT_ROUTERS
+    held_to = tuple(against.split(",")) if against else ()
     traces = [load_trace(source) for source in sources]
-    with shown.progress("comparing", steps(traces, names, seeds)) as advance:
+    with shown.progress("comparing", steps(traces, (*names, *held_to), seeds)) as advance:
         reports = run(
             traces,
             names,
             seeds=seeds,
             decisions=decisions,
             split_by=_split_by(split_by),
+            against=held_to,
             step=lambda trace, seed, router: advance(f"{trace}, seed {seed}: {router}"),
         )
     for report in reports:

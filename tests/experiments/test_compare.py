@@ -14,7 +14,7 @@ from env.features import Featuriser
 from env.trace import Trace
 from env.trace_io import from_rows
 from experiments.compare import Report, compare
-from experiments.folds import fold
+from experiments.folds import featurised, fold
 from experiments.report import json_rows, table, verdict
 from experiments.train import Feedback
 
@@ -196,3 +196,24 @@ def test_rows_hold_no_times(compared: tuple[Report, Path]) -> None:
     assert not any(row["metric"] == "fit_s" for row in compared[0].rows())
     entry = compared[0].entry("ridge")
     assert entry is not None and entry.pooled["fit_s"].value > 0
+
+
+def test_differences_are_told_from_any_router(trace: Trace, featuriser: Featuriser) -> None:
+    report = compare([trace], ["ridge"], seeds=2, featuriser=featuriser, against=["ucb1"])[0]
+    areas = {entry.router: entry.pooled["aiq"].value for entry in report.entries}
+    for entry in report.entries:
+        told = entry.pooled["delta_aiq_ucb1"]
+        assert told.value == pytest.approx(areas[entry.router] - areas["ucb1"])
+    ridge, itself = report.entry("ridge"), report.entry("ucb1")
+    assert ridge is not None and ridge.pooled["delta_aiq_ucb1"].above_zero
+    assert itself is not None and itself.pooled["delta_aiq_ucb1"].high == 0
+    assert [str(column.header) for column in table(report).columns].count("over\nucb1") == 1
+
+
+def test_a_log_without_text_leaves_out_what_is_fitted_on_words(trace: Trace, featuriser: Featuriser) -> None:
+    kept = featurised(trace, featuriser)
+    report = compare([replace(kept, prompts=np.full(len(trace), None, dtype=object))], ["ridge"], seeds=1,
+                     featuriser=featuriser)[0]  # fmt: skip
+    assert report.entry("tfidf_ridge") is None
+    assert report.entry("ridge") is not None
+    assert any("not kept" in note for note in report.notes)
