@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from env.errors import BadInput
+from env.files import write_text
 
 Figure = Mapping[str, float | None]
 
@@ -50,19 +51,17 @@ def _value(figure: Figure) -> float:
     return float("nan") if value is None else value
 
 
-def put_table(document: Path, folder: Path) -> None:
-    """Replace what stands between the markers of a document by the table of the comparison in ``folder``.
+def put(name: str, body: str, document: Path) -> None:
+    """Replace what stands between the markers ``<!-- name -->`` and ``<!-- /name -->`` of a document.
 
     Raises:
         BadInput: the document has no such markers.
     """
-    name = folder.name
+    block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
     text = document.read_text()
-    block = re.compile(rf"(<!-- compare:{name} -->\n).*?(<!-- /compare:{name} -->)", re.DOTALL)
-    table = markdown_table(json.loads((folder / "rows.json").read_text()))
     if not block.search(text):
-        raise BadInput(f"{document}: no `<!-- compare:{name} -->` ... `<!-- /compare:{name} -->`")
-    document.write_text(block.sub(lambda match: f"{match[1]}\n{table}\n\n{match[2]}", text))
+        raise BadInput(f"{document}: no `<!-- {name} -->` ... `<!-- /{name} -->`")
+    write_text(block.sub(lambda match: f"{match[1]}\n{body}\n\n{match[2]}", text), document)
 
 
 def execute(notebook: Path, *, write: bool = True) -> None:
@@ -83,4 +82,5 @@ if __name__ == "__main__":
     if sys.argv[1] == "--execute":
         execute(Path(sys.argv[2]))
     else:
-        put_table(Path(sys.argv[1]), Path(sys.argv[2]))
+        document, folder = Path(sys.argv[1]), Path(sys.argv[2])
+        put(f"compare:{folder.name}", markdown_table(json.loads((folder / "rows.json").read_text())), document)

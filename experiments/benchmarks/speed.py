@@ -6,7 +6,6 @@ python -m experiments.benchmarks.speed docs/speed/rows.json docs/speed.md
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from env.errors import BadInput
 from experiments.benchmarks.rounds import PEERS
+from experiments.documents import put
 
 _FLOOR_SHARE, _OF_PRODUCTS, _DIGITS = 0.6, 1.3, 5e-4
 _TIMES_FASTER = {"pareto_bandit": 10.0, "obp": 40.0, "mabwiser": 40.0}
@@ -106,18 +105,6 @@ def markdown(result: Result) -> str:
     return "\n".join(lines)
 
 
-def put(result: Result, text: str, where: str) -> str:
-    """A document's text with the tables between its markers.
-
-    Raises:
-        BadInput: the document has no such markers.
-    """
-    block = re.compile(r"(<!-- speed -->\n).*?(<!-- /speed -->)", re.DOTALL)
-    if not block.search(text):
-        raise BadInput(f"{where}: no `<!-- speed -->` ... `<!-- /speed -->`")
-    return block.sub(lambda match: f"{match[1]}\n{markdown(result)}\n\n{match[2]}", text)
-
-
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
@@ -126,4 +113,4 @@ def _cell(value: Any) -> str:
 
 if __name__ == "__main__":
     measured, document = Path(sys.argv[1]), Path(sys.argv[2])
-    document.write_text(put(json.loads(measured.read_text()), document.read_text(), str(document)))
+    put("speed", markdown(json.loads(measured.read_text())), document)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -23,13 +22,14 @@ from numpy.typing import NDArray
 
 from env.budget_env import RoutingBudgetEnv
 from env.contexts import Bools, Contexts, Floats, Ints, Outcomes
-from env.errors import BadInput, MissingExtra
+from env.errors import MissingExtra
 from env.routing_env import RoutingEnv
 from env.routing_table import RoutingTable
 from env.sources.named import load_trace
 from env.trace import Trace
 from env.trace_table import trace_table
 from experiments.bootstrap import Array, Bootstrap, estimate
+from experiments.documents import put
 from routers.ridge import Ridge
 
 Chooser: TypeAlias = Callable[[Floats, Bools, str], int]
@@ -382,19 +382,6 @@ def cell(row: Mapping[str, Any], figure: str, factor: int = 1) -> str:
     return f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 
-def put(tables: str, document: Path, marker: str = "agents") -> None:
-    """Put tables between the markers of a document.
-
-    Raises:
-        BadInput: the document has no such markers.
-    """
-    block = re.compile(rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)", re.DOTALL)
-    text = document.read_text()
-    if not block.search(text):
-        raise BadInput(f"{document}: no `<!-- {marker} -->` ... `<!-- /{marker} -->`")
-    document.write_text(block.sub(lambda match: f"{match[1]}\n{tables}\n\n{match[2]}", text))
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the study."""
     parser = argparse.ArgumentParser(prog="python -m experiments.studies.agents", description=__doc__.splitlines()[0])
@@ -411,7 +398,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given.json is not None:
         given.json.write_text(json.dumps(kept, indent=1) + "\n")
     if given.document is not None:
-        put(markdown(kept), given.document)
+        put("agents", markdown(kept), given.document)
 
 
 if __name__ == "__main__":

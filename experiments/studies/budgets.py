@@ -17,13 +17,14 @@ import numpy as np
 from env.contexts import Ints
 from env.errors import BadInput
 from env.features import Featuriser, default_featuriser
-from env.files import write_json, write_text
+from env.files import write_json
 from env.sources.named import load_trace
 from env.trace import Trace
 from experiments.bootstrap import Array, Bootstrap, estimate
+from experiments.documents import put
 from experiments.folds import contexts_of, featurised
 from experiments.metrics import mean_over
-from experiments.studies.budgets_report import markdown, picture, put
+from experiments.studies.budgets_report import markdown, picture
 from experiments.studies.paretobandit import ParetoBandit, candidates, installed
 from routers import make
 from routers.dial import upper_hull
@@ -287,7 +288,7 @@ def main(arguments: list[str] | None = None) -> None:
         write_json(rows, given.out / "rows.json")
         picture(rows, given.out)
     if given.document is not None:
-        write_text(put(rows, given.document.read_text(), str(given.document)), given.document)
+        put("budgets", markdown(rows), given.document)
 
 
 if __name__ == "__main__":

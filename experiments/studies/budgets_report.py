@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from env.errors import BadInput
 from experiments.plot.style import COLOURS, empty_figure, save
 from routers.dial import upper_hull
 
@@ -81,18 +79,6 @@ def peer_verdicts(rows: Sequence[Row]) -> list[str]:
             f"below at {below}; {_signed(mean)} in the mean over budgets ({_met(below == 0 and mean['low'] > 0)})"
         )
     return [*lines, f"ParetoBandit spends more than {_MEAN_SPEND} budgets at {over} of {len(peer)}"]
-
-
-def put(rows: Sequence[Row], text: str, where: str) -> str:
-    """A document's text with the tables between its markers.
-
-    Raises:
-        BadInput: the document has no such markers.
-    """
-    block = re.compile(r"(<!-- budgets -->\n).*?(<!-- /budgets -->)", re.DOTALL)
-    if not block.search(text):
-        raise BadInput(f"{where}: no `<!-- budgets -->` ... `<!-- /budgets -->`")
-    return block.sub(lambda match: f"{match[1]}\n{markdown(rows)}\n\n{match[2]}", text)
 
 
 def picture(rows: Sequence[Row], folder: Path) -> list[Path]:

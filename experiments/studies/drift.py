@@ -6,7 +6,6 @@ python -m experiments.studies.drift --trace paretobandit_val --out docs/drift --
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import numpy as np
 
 from env.contexts import Contexts, Floats, Ints, Outcomes
 from env.errors import BadInput
-from env.files import write_json, write_text
+from env.files import write_json
 from env.routing_table import RoutingTable
 from env.scenarios import Scenario
 from env.scenarios import make as scenario
@@ -27,6 +26,7 @@ from env.sources.named import load_trace
 from env.stream import Batch, QueryStream
 from env.trace import Trace
 from experiments.bootstrap import Array
+from experiments.documents import put
 from experiments.folds import featurised
 from experiments.plot.style import COLOURS, empty_figure, save
 from experiments.studies.bandit_shares import principal_axes
@@ -235,18 +235,6 @@ def verdicts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def put(rows: Sequence[Mapping[str, Any]], text: str, where: str) -> str:
-    """A document's text with the table between its markers.
-
-    Raises:
-        BadInput: the document has no such markers.
-    """
-    block = re.compile(r"(<!-- drift -->\n).*?(<!-- /drift -->)", re.DOTALL)
-    if not block.search(text):
-        raise BadInput(f"{where}: no `<!-- drift -->` ... `<!-- /drift -->`")
-    return block.sub(lambda match: f"{match[1]}\n{markdown(rows)}\n\n{match[2]}", text)
-
-
 def picture(rows: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
     """Share of the loss regained after the change, a panel for each scenario."""
     labels = list(dict.fromkeys(row["scenario"] for row in rows))
@@ -285,7 +273,7 @@ def main(arguments: list[str] | None = None) -> None:
         write_json(rows, given.out / "rows.json")
         picture(rows, given.out)
     if given.document is not None:
-        write_text(put(rows, given.document.read_text(), str(given.document)), given.document)
+        put("drift", markdown(rows), given.document)
 
 
 if __name__ == "__main__":

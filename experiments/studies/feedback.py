@@ -23,8 +23,9 @@ from env.reward import Reward
 from env.sources.named import load_trace
 from env.trace import Trace
 from experiments.bootstrap import Array, Bootstrap
+from experiments.documents import put
 from experiments.folds import Fold, contexts_of, featurised, fold
-from experiments.studies.agents import cell, cost_weight_of, interval, put, table_head
+from experiments.studies.agents import cell, cost_weight_of, interval, table_head
 from routers import make
 from routers.base import Router
 
@@ -150,7 +151,7 @@ def main(arguments: list[str] | None = None) -> None:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_text(json.dumps(rows, indent=1) + "\n")
     if given.document is not None:
-        put(markdown(rows), given.document, "feedback")
+        put("feedback", markdown(rows), given.document)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ from env.trace import Trace
 from env.trace_table import trace_table
 from env.traffic_env import RoutingTrafficEnv
 from experiments.bootstrap import Array, Bootstrap
-from experiments.studies.agents import best_open, cell, contexts_of, interval, put, table_head
+from experiments.documents import put
+from experiments.studies.agents import best_open, cell, contexts_of, interval, table_head
 from routers.ridge import Ridge
 from routers.sb3_training import one_thread
 
@@ -257,7 +258,7 @@ def main(arguments: list[str] | None = None) -> None:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_text(json.dumps(rows, indent=1) + "\n")
     if given.document is not None:
-        put(markdown(rows), given.document, "planning")
+        put("planning", markdown(rows), given.document)
 
 
 if __name__ == "__main__":

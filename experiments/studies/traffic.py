@@ -19,13 +19,14 @@ from env.arrivals import Arrivals, recorded_arrivals
 from env.contexts import Contexts, Ints, mean_observed
 from env.errors import BadInput, PointsmanError
 from env.features import Featuriser, default_featuriser
-from env.files import write_json, write_text
+from env.files import write_json
 from env.sources.named import load_trace
 from env.trace import Trace
 from env.traffic import Fleet
 from experiments.bootstrap import Array, Bootstrap, estimate
+from experiments.documents import put
 from experiments.folds import Fold, contexts_of, featurised, fold
-from experiments.studies.traffic_report import markdown, picture, put
+from experiments.studies.traffic_report import markdown, picture
 from experiments.train import learn
 from routers.base import Estimator, greedy, utility
 from routers.policy import Policy
@@ -324,7 +325,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given.out is not None:
         picture(rows, given.out)
     if given.document is not None:
-        write_text(put(rows, given.document.read_text(), str(given.document)), given.document)
+        put("traffic", markdown(rows), given.document)
 
 
 if __name__ == "__main__":

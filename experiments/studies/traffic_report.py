@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from env.errors import BadInput
 from experiments.plot.style import COLOURS, empty_figure, save
 
 Row: TypeAlias = Mapping[str, Any]
@@ -75,18 +73,6 @@ def verdicts(rows: Sequence[Row]) -> list[str]:
 
 def _change(cost: Row) -> str:
     return "higher" if cost["low"] > 0 else "lower" if cost["high"] < 0 else "not higher"
-
-
-def put(rows: Sequence[Row], text: str, where: str) -> str:
-    """A document's text with the tables between its markers.
-
-    Raises:
-        BadInput: the document has no such markers.
-    """
-    block = re.compile(r"(<!-- traffic -->\n).*?(<!-- /traffic -->)", re.DOTALL)
-    if not block.search(text):
-        raise BadInput(f"{where}: no `<!-- traffic -->` ... `<!-- /traffic -->`")
-    return block.sub(lambda match: f"{match[1]}\n{markdown(rows)}\n\n{match[2]}", text)
 
 
 def picture(rows: Sequence[Row], folder: Path) -> list[Path]:

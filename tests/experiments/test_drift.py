@@ -13,7 +13,7 @@ from env.errors import BadInput
 from env.features import Hashing
 from experiments.folds import featurised
 from experiments.studies import drift
-from experiments.studies.drift import WINDOW, World, markdown, put, rounds_to_recover, study, verdicts
+from experiments.studies.drift import WINDOW, World, markdown, rounds_to_recover, study, verdicts
 from tests.conftest import make_trace
 
 ROOT = Path(__file__).parents[2]
@@ -61,11 +61,6 @@ def test_the_bar_is_half_the_rounds_of_each_rival(own: int, met: bool) -> None:
         for name, rounds in (("watchful_linucb", own), ("linucb", 100))
     ]
     assert ("**not met**" not in verdicts(rows)[0]) == met
-
-
-def test_a_document_without_markers_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"page\.md: no `<!-- drift -->`"):
-        put([], "nothing here", "page.md")
 
 
 def test_the_page_shows_the_study_that_was_run() -> None:

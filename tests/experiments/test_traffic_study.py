@@ -29,7 +29,7 @@ from experiments.studies.traffic import (
     serve,
     study,
 )
-from experiments.studies.traffic_report import markdown, put, verdicts
+from experiments.studies.traffic_report import markdown, verdicts
 from experiments.train import learn
 from routers.policy import Policy
 from tests.conftest import make_trace, needs
@@ -183,11 +183,6 @@ def test_what_is_absent_is_left_out_in_one_line(
     assert ", arrivals `bursty`" in told.out
     with pytest.raises(BadInput, match="no trace was there"):
         study_of.main(["--trace", gone, "--arrivals", gone])
-
-
-def test_a_document_without_markers_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"page\.md: no `<!-- traffic -->`"):
-        put([], "nothing here", "page.md")
 
 
 def test_the_page_shows_the_study_that_was_run() -> None:
