@@ -42,6 +42,7 @@ _BUILT_IN = {
     "quality_floor": "routers.quality_floor:QualityFloor",
     "linucb": "routers.linucb:LinUCB",
     "linear_thompson": "routers.thompson:LinearThompson",
+    "fgts": "routers.fgts:FGTS",
     "neural_linear": "routers.neural_linear:NeuralLinear",
     "neural_ucb": "routers.neural_ucb:NeuralUCB",
     "sliding_window_linucb": "routers.sliding_window:SlidingWindowLinUCB",
