@@ -17,10 +17,12 @@ from env.errors import BadInput
 from env.features import Featuriser, from_config
 from env.reward import DialMap, Reward
 from routers import make, router_class
-from routers.base import Decision, Router, RouterState, certain, sample, uniform
+from routers.base import Decision, Estimator, Router, RouterState, certain, sample, uniform
 from routers.bundle import POLICY_FILE, bundle_version, read_bundle, write_bundle
 
 DEFAULT_DIAL = 0.5
+# For decisions of which only the scores and the law are used: what is drawn from it decides nothing.
+_ASIDE = np.random.default_rng(0)
 _FEATURISER = "featuriser."  # before the names of arrays in a bundle that the featuriser learned
 
 
@@ -151,12 +153,13 @@ class Policy:
             return self.router.act(contexts, rng, explore=explore)
         if not 0 < epsilon <= 1:
             raise ValueError(f"epsilon is a share in [0, 1], got {epsilon}")
-        best = self.router.act(contexts, np.random.default_rng(0), explore=False)
-        if not explore and (best.propensities == 1).all():
-            # A deterministic rule has just said its law; asking for it would decide a second time.
-            law = certain(best.arms, len(self.arms))
-        else:
+        # A rule that draws nothing says its law by deciding; asking for the law would decide a second time.
+        draws = explore and type(self.router).law is not Estimator.law
+        best = self.router.act(contexts, _ASIDE, explore=explore and not draws)
+        if draws or (best.propensities < 1).any():
             law = self.router.law(contexts, explore=explore)
+        else:
+            law = certain(best.arms, len(self.arms))
         return sample((1 - epsilon) * law + epsilon * uniform(contexts.mask), best.scores, rng)
 
     def save(self, folder: str | Path) -> Path:

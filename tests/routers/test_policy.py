@@ -17,6 +17,7 @@ from env.contexts import Contexts, Outcomes, Queries
 from env.errors import BadInput
 from env.features import Hashing
 from env.reward import DialMap, Reward
+from routers.base import Decision
 from routers.bundle import POLICY_FILE, _hash_of_all_else
 from routers.policy import Policy, new_policy
 
@@ -89,6 +90,27 @@ def test_serving_with_exploration_estimates_once(router: str, monkeypatch: pytes
     decision = policy.decide(PROMPTS, rng=np.random.default_rng(1), explore=False, epsilon=0.3)
     assert made == 1
     assert set(decision.propensities.round(6)) == {0.1, 0.8}, "a third of 0.3 for each arm, and 0.7 for the best"
+
+
+@pytest.mark.parametrize("router", ["ridge", "linucb", "knn"])
+def test_a_rule_that_draws_nothing_decides_once_whatever_is_mixed_in(
+    router: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = taught(policy_of(router))
+    alone = policy.decide(PROMPTS, rng=np.random.default_rng(1))
+    kind, made = type(policy.router), 0
+    act = kind.act
+
+    def counted(self: Any, *given: Any, **named: Any) -> Decision:
+        nonlocal made
+        made += 1
+        return act(self, *given, **named)
+
+    monkeypatch.setattr(kind, "act", counted)
+    mixed = policy.decide(PROMPTS, rng=np.random.default_rng(1), epsilon=0.3)
+    assert made == 1
+    np.testing.assert_array_equal(mixed.scores, alone.scores)
+    np.testing.assert_allclose(mixed.propensities, np.where(mixed.arms == alone.arms, 0.8, 0.1))
 
 
 def test_the_dial_moves_choices_from_cheap_to_best() -> None:
