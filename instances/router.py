@@ -23,6 +23,7 @@ from instances.manager import LLMManager
 from instances.recorder import Choice, LLMInterfaceRecorder
 from routers.base import Estimator
 from routers.policy import Policy
+from routers.wrapper import innermost
 
 _log = logging.getLogger(__name__)
 
@@ -224,9 +225,10 @@ class LLMRouter:
         The price table knows nothing of what an instance adds to the prompt, and not every instance has one.
         """
         priced = np.array([0.0 if arm is None else _estimated_cost(arm, call) for arm in self._arms])
-        if not isinstance(self.policy.router, Estimator):
+        inside = innermost(self.policy.router)
+        if not isinstance(inside, Estimator):
             return priced
-        learned = self.policy.router.predict(contexts).cost_usd[0]
+        learned = inside.predict(contexts).cost_usd[0]
         return np.asarray(np.fmax(priced, learned), dtype=np.float64)
 
 

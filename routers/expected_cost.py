@@ -8,7 +8,7 @@ import numpy as np
 
 from env.contexts import Bools, Contexts, Floats, Outcomes
 from routers.base import Array, Estimator, Router
-from routers.wrapper import Wrapper
+from routers.wrapper import innermost
 
 # What the prediction is worth in bills, and how many of the last bills of an arm are remembered.
 _TRUST, _MEMORY = 10.0, 100.0
@@ -53,10 +53,9 @@ class ExpectedCost:
 
     def predict(self, router: Router, contexts: Contexts) -> Floats:
         """``(n, K)`` dollars before correction; NaN where nothing is known."""
-        while isinstance(router, Wrapper):
-            router = router.router
-        if isinstance(router, Estimator):
-            return router.predict(contexts).cost_usd
+        inside = innermost(router)
+        if isinstance(inside, Estimator):
+            return inside.predict(contexts).cost_usd
         mean = np.divide(self.paid, self.bills, out=np.full_like(self.paid, np.nan), where=self.bills > 0)
         return np.broadcast_to(mean.astype(np.float32), contexts.mask.shape)
 

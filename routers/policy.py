@@ -226,6 +226,7 @@ def new_policy(
     router: str,
     arms: Sequence[Arm | str],
     featuriser: Featuriser,
+    /,
     *,
     reward: Reward | None = None,
     **settings: Any,

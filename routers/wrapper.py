@@ -81,3 +81,16 @@ class Wrapper(Router):
     def _restore(self, arrays: Mapping[str, Array]) -> None:
         inside = {name.removeprefix(_PREFIX): array for name, array in arrays.items() if name.startswith(_PREFIX)}
         self.router = self.router.from_state(RouterState(self.router.state().config, inside))
+
+
+def innermost(router: Router) -> Router:
+    """The router that all wrappers around it ask in the end; a router that is not wrapped is itself.
+
+    Example:
+        >>> inside = {"router": "max_cost", "settings": {"router": "ridge"}}
+        >>> innermost(make("budget", 2, 1, **inside)).name
+        'ridge'
+    """
+    while isinstance(router, Wrapper):
+        router = router.router
+    return router

@@ -182,11 +182,13 @@ async def test_a_maximum_cost_masks_what_is_dearer(
             await runtime.router().ask(call(max_cost_usd=0.1))
 
 
+@pytest.mark.parametrize("name", ["zero", "budget"])
 async def test_a_maximum_cost_believes_what_was_learned_where_the_price_says_less(
-    make_config: Callable[..., RuntimeConfig],
+    make_config: Callable[..., RuntimeConfig], name: str
 ) -> None:
     """The instances have no price; that `large` costs half a dollar is known from the trace alone."""
-    policy = new_policy("zero", ["small", "large"], default_featuriser())
+    inside = {} if name == "zero" else {"router": "zero"}
+    policy = new_policy(name, ["small", "large"], default_featuriser(), **inside)
     table = Outcomes.of(np.tile([0.2, 0.9], (4, 1)), np.tile([0.001, 0.5], (4, 1)))
     policy.router.fit(policy.contexts([PROMPT] * 4), table)
     async with Runtime(make_config(), policy=policy) as runtime:
