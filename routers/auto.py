@@ -25,7 +25,9 @@ from routers.task_posterior import TaskPosterior
 
 # Prices of a dollar, in score points per mean cost of a call, at which a router is held against zero + cost.
 _PRICES = np.logspace(-2, 1, 13)
-_TASK = 0.35  # share of the named task's own table, over its place in the mean
+# Share of the named task's own table, over its place in the mean: the first, unless held-out rows clearly say another.
+_TASK_SHARES = (0.35, 0.0, 0.2, 0.5, 0.7)
+_CLEARLY = 2.0  # standard errors
 _FEWEST_ROWS = 20  # below them nothing can be held out; the global means say all
 
 
@@ -34,7 +36,8 @@ class Auto(Estimator):
 
     Without a task: ridge, logistic, kernel ridge, kNN, cluster means, and the means of the tasks it may be. With one
     the first four once more on features with the task's label, and the means of that task for the guessed ones; those
-    means count for a share of their own, for among many nearly equal arms they are what can be known.
+    means count for a share of their own, for among many nearly equal arms they are what can be known. How large a
+    share is read off held-out rows, where these tell.
 
     On the training rows every learner is also fitted on all folds but one, in turn. What these fits say of the rows
     left out decides who is a member (whoever beats the global means there), whether the committee is worth
@@ -68,6 +71,7 @@ class Auto(Estimator):
             raise BadInput(f"router `{self.name}`: folds is {folds}; it must be 2 or more")
         self._fitted = _Fitted(n_arms, n_features, [], seed)
         self._chosen: tuple[str, ...] = ()
+        self._task_share = _TASK_SHARES[0]
         self._mean = np.full(n_arms, np.nan, dtype=np.float32)
         self._held_out: Outcomes | None = None
 
@@ -90,13 +94,14 @@ class Auto(Estimator):
         labels = [] if contexts.task is None else sorted({str(task) for task in contexts.task if task is not None})
         labels = labels if len(labels) > 1 else []
         self._mean = column_means(outcomes.score)
-        self._chosen, self._held_out = (), None
+        self._chosen, self._held_out, self._task_share = (), None, _TASK_SHARES[0]
         self._fitted = _Fitted(self.n_arms, self.n_features, labels, self.settings["seed"])
         self._fitted.fit(contexts, outcomes)
         told = self._left_out(contexts, outcomes)
         if told is not None:
             scores, costs = told
             self._chosen = _better(scores, outcomes.score, self._mean)
+            self._task_share = self._best_share(scores, outcomes.score)
             self._held_out = Outcomes(self._blend(scores, len(contexts)), *costs)
             if not _worth_having(self._held_out, self._mean, outcomes):
                 self._chosen = ()
@@ -111,15 +116,26 @@ class Auto(Estimator):
                 score[rows] = self._blend(self._fitted.scores(contexts.take(rows), named=named), len(rows))
         return Outcomes(score, *self._fitted.costs.predict(contexts.features))
 
-    def _blend(self, scores: Mapping[str, Floats], n: int) -> Floats:
+    def _blend(self, scores: Mapping[str, Floats], n: int, task_share: float | None = None) -> Floats:
         """The mean of the members among ``scores``, or the global means."""
         # A guess at the task has not been held out; it stands in for the table of tasks where none is named.
         heard = {name: told for name, told in scores.items() if name in (*self._chosen, "task_posterior")}
         if not self._chosen or not heard:
             return np.tile(self._mean, (n, 1))
+        told = mean_of(heard)
         if "best_per_task" not in heard:
-            return mean_of(heard)
-        return np.asarray((1 - _TASK) * mean_of(heard) + _TASK * heard["best_per_task"], dtype=np.float32)
+            return told
+        table = heard["best_per_task"]
+        share = self._task_share if task_share is None else task_share
+        blended = (1 - share) * told + share * table
+        return np.asarray(np.where(np.isnan(table), told, blended), dtype=np.float32)
+
+    def _best_share(self, scores: Mapping[str, Floats], truth: Floats) -> float:
+        """The share of the task's table that tells the held-out rows' arms apart best, if clearly so."""
+        errors = [advantage_errors(truth - self._blend(scores, len(truth), share)) for share in _TASK_SHARES]
+        best = min(range(len(errors)), key=lambda at: float(errors[at].mean()))
+        gain = errors[0] - errors[best]
+        return _TASK_SHARES[best if gain.mean() > _CLEARLY * gain.std() / np.sqrt(len(gain)) else 0]
 
     def _left_out(
         self, contexts: Contexts, outcomes: Outcomes
@@ -147,13 +163,14 @@ class Auto(Estimator):
         return scores, (costs[0], costs[1])
 
     def _arrays(self) -> dict[str, Array]:
-        about = {"labels": self._fitted.labels, "members": self._chosen}
+        about = {"labels": self._fitted.labels, "members": self._chosen, "task_share": self._task_share}
         told = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
         return {"about": told, "mean": self._mean, **self._fitted.arrays()}
 
     def _restore(self, arrays: Mapping[str, Array]) -> None:
         about = json.loads(arrays["about"].tobytes())
         self._chosen, self._mean = tuple(about["members"]), arrays["mean"]
+        self._task_share = about["task_share"]
         self._fitted = _Fitted(self.n_arms, self.n_features, about["labels"], self.settings["seed"])
         self._fitted.restore(arrays)
 

@@ -9,7 +9,7 @@ import pytest
 
 from env.contexts import Contexts, Outcomes
 from routers import make
-from routers.auto import Auto, _folds
+from routers.auto import _TASK_SHARES, Auto, _folds
 from routers.base import Estimator, Router
 from routers.recipe import Recipe
 from tests.conftest import needs
@@ -66,6 +66,34 @@ def test_a_task_that_is_named_helps_and_one_that_is_not_is_guessed(kind: type[Au
     assert named < regret(router, replace(asked, task=None), truth) - 0.02
     unheard = replace(asked, task=np.full(len(asked), "unheard of", dtype=object))
     np.testing.assert_array_equal(router.predict(unheard).score, router.predict(replace(asked, task=None)).score)
+
+
+def test_the_share_of_the_task_is_read_off_held_out_rows_where_they_tell() -> None:
+    needs("train", "guessing tasks")
+
+    def share(prompt: float, task: float, noise: float) -> float:
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(800, D)).astype(np.float32)
+        named = rng.integers(8, size=800)
+        best = rng.normal(size=(8, 2))[named]
+        better = prompt * np.stack([x[:, 0], -x[:, 0]], axis=1)
+        scores = 0.5 + better + task * best + noise * rng.normal(size=best.shape)
+        labels = named.astype(str).astype(object)
+        return Auto(2, D).fit(Contexts.of(x, 2, task=labels), Outcomes.of(scores))._task_share
+
+    assert share(prompt=0.2, task=0.05, noise=0.05) == 0
+    assert share(prompt=0.0, task=0.2, noise=0.05) > _TASK_SHARES[0]
+    assert share(prompt=0.01, task=0.01, noise=0.5) == _TASK_SHARES[0]
+
+
+def test_rows_without_a_task_are_held_out_too() -> None:
+    needs("train", "guessing tasks")
+    contexts, outcomes = table(300, signal=0.2, tasks=True)
+    assert contexts.task is not None
+    mixed = contexts.task.copy()
+    mixed[::2] = None
+    held_out = Auto(K, D).fit(replace(contexts, task=mixed), outcomes).held_out
+    assert held_out is not None and np.isfinite(held_out.score).all()
 
 
 def test_rows_are_told_apart_by_whether_their_task_is_known() -> None:
