@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from env.files import write_text
 Figure = Mapping[str, float | None]
 
 
-def markdown_table(rows: list[dict[str, Any]]) -> str:
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """A comparison's pooled figures as Markdown: routers by AIQ, then single models, then the oracle."""
     found: dict[str, dict[str, Figure]] = {}
     for row in rows:
