@@ -24,7 +24,8 @@ _YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 def examples() -> list[object]:
     found = []
-    for name in ("README.md", "CONTRIBUTING.md", "docs/agents.md", "docs/traffic.md", "docs/budgets.md"):
+    pages = ("agents", "traffic", "budgets", "duels", "which-router")
+    for name in ("README.md", "CONTRIBUTING.md", *(f"docs/{page}.md" for page in pages)):
         for number, block in enumerate(_BLOCK.findall((ROOT / name).read_text()), start=1):
             found.append(pytest.param(block, id=f"{name}-{number}"))
     return found
@@ -53,7 +54,7 @@ def test_the_prompts_line_is_valid(tmp_path: Path) -> None:
 def test_every_command_is_one() -> None:
     """Words and options that the documents use exist; targets of make likewise."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for name in ("README.md", "CONTRIBUTING.md"):
+    for name in ("README.md", "CONTRIBUTING.md", "docs/which-router.md"):
         text = (ROOT / name).read_text()
         assert set(re.findall(r"\bmake ([a-z-]+)(?=`|\s\s|$)", text, re.MULTILINE)) <= targets
         for said in re.findall(r"(?:^    |`)pointsman ([^`#]*)", text, re.MULTILINE):
