@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from experiments.explain import explain as explain
     from experiments.export import export_log as export_log
     from experiments.judge import evaluate as evaluate
+    from experiments.ope.judge import off_policy as off_policy
+    from experiments.ope.logs import BanditLog as BanditLog
     from experiments.train import train as train
     from instances.api import close_runtime as close_runtime
     from instances.api import get_model as get_model
@@ -104,6 +106,8 @@ _PUBLIC = {
     "explain": "experiments.explain:explain",
     "export_log": "experiments.export:export_log",
     "evaluate": "experiments.judge:evaluate",
+    "off_policy": "experiments.ope.judge:off_policy",
+    "BanditLog": "experiments.ope.logs:BanditLog",
     "train": "experiments.train:train",
     "close_runtime": "instances.api:close_runtime",
     "get_model": "instances.api:get_model",

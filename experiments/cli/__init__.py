@@ -20,6 +20,7 @@ import experiments.cli.bench as bench
 import experiments.cli.config as config
 import experiments.cli.learn as learn
 import experiments.cli.live as live
+import experiments.cli.ope as ope
 import experiments.cli.trace as trace
 from env.errors import PointsmanError
 from experiments.cli.output import optional_json_file
@@ -41,6 +42,7 @@ app.add_typer(trace.app, name="trace")
 app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")
 learn.add_to(app)
+ope.add_to(app)
 live.add_to(app)
 
 

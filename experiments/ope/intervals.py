@@ -101,7 +101,7 @@ def _columns(parts: Parts) -> tuple[Doubles, Doubles]:
 
 
 def _summed(values: Doubles, at: Ints, n_groups: int) -> Doubles:
-    return np.bincount(at, weights=values, minlength=n_groups)
+    return np.asarray(np.bincount(at, weights=values, minlength=n_groups), dtype=np.float64)
 
 
 def _value_and_error(moments: Doubles, n_estimates: int, n_groups: int) -> tuple[Doubles, Doubles]:

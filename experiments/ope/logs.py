@@ -239,6 +239,10 @@ decision, when it was made
             {reason: int(rows.sum()) for reason, rows in reasons.items() if rows.any()},
         )
 
+    def having_left_out(self, reasons: Mapping[str, int]) -> Self:
+        """The same log that tells of more decisions which are not here."""
+        return replace(self, left_out={**self.left_out, **reasons})
+
     def take(self, index: Index) -> Self:
         """The decisions at ``index``."""
         return replace(

@@ -141,5 +141,5 @@ def _with_caveats(found: Overlap, log: BanditLog) -> Overlap:
             f"the weights average {found.mean_weight:.3g} and should average 1: propensities are not those of the law "
             "that acted, or the policy goes where the log hardly ever went"
         )
-    caveats += [f"{count} decisions are left out: {reason}" for reason, count in log.left_out.items()]
+    caveats += [f"{count} left out: {reason}" for reason, count in log.left_out.items()]
     return replace(found, caveats=tuple(caveats))
