@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from env.reward import Reward
 from env.splits import SplitBy
 from env.trace import Trace
 from experiments.folds import Fold, contexts_of, featurised, fold, prepared
+from experiments.ope.learning import corrected, decided
 from routers import make, router_class
 from routers.base import Estimator, Router, greedy, utility
 from routers.bundle import check_folder
@@ -34,6 +36,8 @@ class Feedback(StrEnum):
     """The outcome of every arm."""
     BANDIT = "bandit"
     """The outcome of the arm it chose, one query after another, each seen once."""
+    DR = "dr"
+    """A bandit log, made a full table of doubly robust targets (:mod:`experiments.ope.learning`)."""
     NONE = "none"
     """Nothing: the router does not learn."""
 
@@ -54,7 +58,8 @@ def train(
     """Train a router on a trace and put a dial on it.
 
     Args:
-        trace: recorded outcomes; training queries may have gaps, validation and test queries may not.
+        trace: recorded outcomes; training queries may have gaps, validation and test queries may not. With
+            ``Feedback.DR`` a bandit log, every decision scored.
         router: a name of ``routers.names()``.
         out: folder for the bundle; not saved when not given.
         seed: salts the split and the algorithm.
@@ -75,11 +80,20 @@ def train(
         check_folder(out)
     if featuriser is not None:
         trace = featurised(trace, featuriser)
-    part, maker = prepared(fold(trace, seed, split_by=split_by), kind.featuriser, featuriser)
+    learned_from = _table_of_log(trace, seed, split_by) if feedback is Feedback.DR else trace
+    part, maker = prepared(fold(learned_from, seed, split_by=split_by), kind.featuriser, featuriser)
+    part = replace(part, trace_hash=trace.hash)
     policy = learn(part, router, maker, feedback=feedback, latency_weight=latency_weight, settings=settings, arms=arms)
     if out is not None:
         policy.save(out)
     return policy
+
+
+def _table_of_log(log: Trace, seed: int, split_by: SplitBy) -> Trace:
+    """A log as a full table: the parts of its split know nothing of each other's outcomes."""
+    scored = decided(log)
+    parts = scored.split(seed, by=split_by)
+    return corrected(scored, [parts.train, parts.validation, parts.test])
 
 
 def learn(
@@ -99,7 +113,7 @@ def learn(
         given.setdefault("seed", part.seed)
     made = make(router, part.train.n_arms, featuriser.d, **given)
     told = default_feedback(kind) if feedback is None else feedback
-    if told is Feedback.FULL:
+    if told in (Feedback.FULL, Feedback.DR):
         made.fit(*_table(made, part, latency_weight))
     elif told is Feedback.BANDIT:
         one_pass(made, part.train, latency_weight=latency_weight, seed=part.seed)

@@ -67,7 +67,9 @@ def train(
     split_by: _SplitBy = "prompt",
     feedback: Annotated[
         str | None,
-        typer.Option("--feedback", help="`full` or `bandit`: what the router is told; default: all it can use."),
+        typer.Option(
+            "--feedback", help="`full`, `bandit` or, of a log, `dr`: what the router is told; default: all it can use."
+        ),
     ] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the router; may be repeated.")
@@ -221,8 +223,11 @@ def _feedback(name: str | None) -> Feedback | None:
 
     if name is None:
         return None
-    if name not in (Feedback.FULL, Feedback.BANDIT):
-        raise BadInput(f"--feedback {name}: it is `full` (every model's outcome) or `bandit` (the chosen one's)")
+    if name not in (Feedback.FULL, Feedback.BANDIT, Feedback.DR):
+        raise BadInput(
+            f"--feedback {name}: it is `full` (every model's outcome), `bandit` (the chosen one's) or `dr` (a bandit "
+            "log, made a table of doubly robust targets)"
+        )
     return Feedback(name)
 
 
