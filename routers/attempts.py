@@ -119,6 +119,12 @@ class Attempts:
             trace.latency_s,
         )
 
+    @classmethod
+    def stacked(cls, parts: Sequence[Self]) -> Self:
+        """The requests of all parts, one part after the other."""
+        columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _SPREAD}
+        return cls(np.concatenate([part.prompts for part in parts]), **columns)
+
     def __len__(self) -> int:
         return len(self.prompts)
 
@@ -164,9 +170,9 @@ class Attempts:
         kept = {name: np.where(asked, getattr(self, name), getattr(empty, name)) for name in _SPREAD}
         return Attempts(self.prompts, **kept)
 
-    def in_round(self, number: int) -> Attempts:
-        """The same, all asked in one round."""
-        return Attempts(self.prompts, **{**self._columns(), "round": np.where(self.asked, number, NOT_ASKED)})
+    def in_round(self, number: int, asked: Bools) -> Attempts:
+        """The same, the calls ``asked`` ``(n, K)`` made in one round; one of them without an answer has failed."""
+        return Attempts(self.prompts, **{**self._columns(), "round": np.where(asked, number, NOT_ASKED)})
 
     def joined(self, later: Attempts) -> Attempts:
         """These and those made later; the later count where both have a call."""

@@ -6,33 +6,39 @@ answer believed best, not the last.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from env.contexts import Bools, Contexts, Ints
+from env.contexts import Bools, Contexts, Floats, Ints, Outcomes
 from env.errors import BadInput
 from env.prompts import normalise
 from routers.attempts import Attempts
 from routers.base import Array, RouterState, fill_unknown
+from routers.costs import CostModel
+from routers.extra_trees import ExtraTrees
+from routers.kernel_ridge import KernelRidge
 from routers.logistic_regression import Logistic, fit_logistic
-from routers.per_task import BestPerTask
 from routers.plan import Opening, Plan
-from routers.ridge import Ridge
 from routers.signals import SIGNALS, agreement, signals
 
 _FOLDS = 5
 # For each training request so many sets of arms are drawn that might have answered: what is learned must hold after
 # any first call and any second.
-_DRAWS = 8
+_DRAWS = 4
 # A chance nearer to 0 or 1 than this is not believed of a prompt alone.
 _LEAST = 0.02
 # A logistic distribution of standard deviation 1 has this scale.
 _SCALE = np.sqrt(3.0) / np.pi
 _TINY = 1e-9
+# Chances of so many requests are remembered: a plan is asked about the same answers at every price and in every round.
+_REMEMBERED = 16_384
 
 _Doubles = NDArray[np.float64]
 
@@ -54,11 +60,12 @@ class _Beliefs(NamedTuple):
 class Cascade(Plan):
     r"""Calls arm after arm while the expected gain exceeds the price of the call.
 
-    **Beliefs.** Two logistic regressions an arm, on one description of a request: what ridge regression and a table of
-    tasks expect of every arm from the prompt (cross-fitted: a row's expectation comes from a fit without its prompt),
-    the signals of every answer at hand (:data:`~routers.signals.SIGNALS`), and which answers agree. One tells the
-    chance that an answer at hand is right, the other the chance that an arm not yet asked will be. Who trains it with
-    task labels should serve it with them.
+    **Beliefs.** The chance that an answer at hand is right, and the chance that an arm not yet asked will be, are each
+    the mean of a logistic regression and of randomised trees (:class:`~routers.extra_trees.ExtraTrees`) an arm. Both
+    see what kernel ridge regression expects of every arm from the prompt and its task (cross-fitted: a row's
+    expectation comes from a fit without its prompt), the signals of every answer at hand
+    (:data:`~routers.signals.SIGNALS`), and which answers agree; the trees see the features and the task as well. Who
+    trains it with task labels should serve it with them.
 
     **Stop rule.** Seeing an arm's answer will turn its chance ``p`` into another, ``Q``, of mean ``p`` and variance
     ``rho p (1 - p)``, ``rho`` being measured on the training rows. Opening boxes of unknown content at a price, to keep
@@ -72,9 +79,10 @@ class Cascade(Plan):
         n_arms: ``K``.
         n_features: ``d``.
         alpha: penalty on the weights of the logistic regressions, above 0.
+        trees: for each arm and each of the two chances, 1 or more.
         max_calls: calls a request at most (but for failures), 1 or more; ``None`` for as many as there are arms. With 1
             it is a router that sees the prompt alone.
-        seed: of the drawn sets of arms.
+        seed: of the drawn sets of arms, the landmarks and the trees.
 
     Raises:
         BadInput: a setting out of range.
@@ -94,23 +102,36 @@ class Cascade(Plan):
     """
 
     name: ClassVar[str] = "cascade"
+    featuriser: ClassVar[str] = "compact"
 
     def __init__(
-        self, n_arms: int, n_features: int, *, alpha: float = 3.0, max_calls: int | None = None, seed: int = 0
+        self,
+        n_arms: int,
+        n_features: int,
+        *,
+        alpha: float = 3.0,
+        trees: int = 60,
+        max_calls: int | None = None,
+        seed: int = 0,
     ) -> None:
-        super().__init__(n_arms, n_features, alpha=alpha, max_calls=max_calls, seed=seed)
+        super().__init__(n_arms, n_features, alpha=alpha, trees=trees, max_calls=max_calls, seed=seed)
         if not alpha > 0:
             raise BadInput(f"plan `{self.name}`: alpha is {alpha}; it must be above 0")
-        if max_calls is not None and max_calls < 1:
-            raise BadInput(f"plan `{self.name}`: max_calls is {max_calls}; it must be 1 or more, or null")
-        self.alpha = alpha
+        if trees < 1 or (max_calls is not None and max_calls < 1):
+            raise BadInput(f"plan `{self.name}`: trees is {trees}, max_calls {max_calls}; 1 or more, or null for calls")
+        self.alpha, self.trees = alpha, trees
         self.max_calls = n_arms if max_calls is None else min(max_calls, n_arms)
         self.seed = seed
-        self._expects = _Expectations(n_arms, n_features)
-        inputs = _width(n_arms)
+        self._expects = _Expectations(n_arms, n_features, (), seed)
         self._centre, self._scale = np.zeros((n_arms, len(SIGNALS))), np.ones((n_arms, len(SIGNALS)))
-        self._answered, self._unasked = (Logistic.unknown(inputs, n_arms) for _ in range(2))
+        self._answered, self._unasked = (_Chance.unknown(_width(n_arms), n_arms) for _ in range(2))
         self._revealed = np.zeros(n_arms)
+        self._remembered: dict[bytes, _Doubles] = {}
+
+    @property
+    def learns_from_table(self) -> bool:
+        """It does."""
+        return True
 
     def fit(self, contexts: Contexts, recorded: Attempts) -> Self:
         """Learn what answers tell.
@@ -118,17 +139,21 @@ class Cascade(Plan):
         Args:
             contexts: ``n`` training requests.
             recorded: answers and scores; a cell without either teaches nothing of its arm.
+
+        Raises:
+            MissingExtra: scikit-learn is not installed.
         """
         usable = recorded.answered & np.isfinite(recorded.score)
         recorded = recorded.only(usable)
-        expected = np.zeros((len(contexts), 2 * self.n_arms))
+        labels = () if contexts.task is None else tuple(sorted({str(task) for task in contexts.task if task}))
+        expected = np.zeros((len(contexts), self.n_arms))
         folds = _folds(recorded)
         for number in np.unique(folds):
             held, kept = np.flatnonzero(folds == number), np.flatnonzero(folds != number)
-            fitted = _Expectations(self.n_arms, self.n_features)
+            fitted = _Expectations(self.n_arms, self.n_features, labels, self.seed)
             fitted.fit(contexts.take(kept), recorded.take(kept))
-            expected[held] = fitted.logits(contexts.take(held))
-        self._expects = _Expectations(self.n_arms, self.n_features)
+            expected[held] = fitted.logits(fitted.seen(contexts.take(held)))
+        self._expects = _Expectations(self.n_arms, self.n_features, labels, self.seed)
         self._expects.fit(contexts, recorded)
         told = signals(recorded.prompts, recorded.response, recorded.logprob)
         self._centre, self._scale = _moments(told, usable)
@@ -138,23 +163,22 @@ class Cascade(Plan):
         rows = np.repeat(np.arange(len(contexts)), _DRAWS)
         at_hand = _drawn_sets(usable[rows], np.random.default_rng([self.seed, len(rows)]))
 
-        def described(sets: Bools) -> _Doubles:
+        def described(sets: Bools) -> Floats:
             return _describe(expected[rows], sets, told[rows], agreed[rows])
 
-        inputs = described(at_hand).astype(np.float32)
-        scores = recorded.score[rows]
-        # Each row stands for _DRAWS of them, so the penalty is as much larger.
-        alpha = self.alpha * _DRAWS
-        self._answered = fit_logistic(inputs, np.where(at_hand, scores, np.nan).astype(np.float32), alpha)
-        self._unasked = fit_logistic(inputs, np.where(at_hand, np.nan, scores).astype(np.float32), alpha)
+        inputs, seen, scores = described(at_hand), self._expects.seen(contexts)[rows], recorded.score[rows]
+        self._answered = _Chance.fitted(inputs, seen, np.where(at_hand, scores, np.nan), self)
+        self._unasked = _Chance.fitted(inputs, seen, np.where(at_hand, np.nan, scores), self)
         self._revealed = np.zeros(self.n_arms)
         for arm in range(self.n_arms):
             asked = at_hand | (np.arange(self.n_arms) == arm)
             new = ~at_hand[:, arm] & usable[rows, arm]
-            before = self._unasked(inputs[new])[:, arm].astype(np.float64)
-            after = self._answered(described(asked)[new].astype(np.float32))[:, arm]
+            # By the regressions alone: on rows that they were grown on, trees know more than an answer will tell them.
+            before = self._unasked.straight(inputs[new])[:, arm].astype(np.float64)
+            after = self._answered.straight(described(asked)[new])[:, arm]
             spread = (before * (1 - before)).sum()
             self._revealed[arm] = ((after - before) ** 2).sum() / spread if spread > 0 else 0.0
+        self._remembered = {}
         return self
 
     def first(self, contexts: Contexts, rng: np.random.Generator) -> Opening:
@@ -174,12 +198,24 @@ class Cascade(Plan):
 
     def beliefs(self, contexts: Contexts, attempts: Attempts) -> _Beliefs:
         """What is believed of every arm after the attempts made."""
+        seen = self._expects.seen(contexts)
+        keys = [_key(seen[row], attempts, row) for row in range(len(contexts))]
+        new = np.array([row for row, key in enumerate(keys) if key not in self._remembered], dtype=np.int64)
+        if len(self._remembered) + len(new) > _REMEMBERED:
+            self._remembered, new = {}, np.arange(len(keys))
+        if len(new):
+            self._remembered |= zip(
+                (keys[row] for row in new), self._chances(seen[new], attempts.take(new)), strict=True
+            )
+        chances = np.array([self._remembered[key] for key in keys]).reshape(len(keys), 2, self.n_arms)
+        return _Beliefs(chances[:, 0], chances[:, 1], self._expects.price(contexts))
+
+    def _chances(self, seen: Floats, attempts: Attempts) -> _Doubles:
+        """``(n, 2, K)`` of the answers at hand and of the arms not asked, from prompts as ``_expects`` sees them."""
         there = attempts.answered
         told = self._standardised(signals(attempts.prompts, attempts.response, attempts.logprob), there)
-        expected = self._expects.logits(contexts)
-        inputs = _describe(expected, there, told, agreement(attempts.response, there)).astype(np.float32)
-        answered, unasked = (model(inputs).astype(np.float64) for model in (self._answered, self._unasked))
-        return _Beliefs(answered, unasked, self._expects.price(contexts))
+        inputs = _describe(self._expects.logits(seen), there, told, agreement(attempts.response, there))
+        return np.stack([chance(inputs, seen) for chance in (self._answered, self._unasked)], axis=1)
 
     def _calls(self, contexts: Contexts, attempts: Attempts) -> Bools:
         found = self.beliefs(contexts, attempts)
@@ -207,74 +243,138 @@ class Cascade(Plan):
         return np.where(there[:, :, None], np.nan_to_num((told - self._centre) / self._scale), 0.0)
 
     def _arrays(self) -> dict[str, Array]:
+        parts = {"answered": self._answered, "unasked": self._unasked, "expects": self._expects}
         return {
             "signal_centre": self._centre,
             "signal_scale": self._scale,
             "revealed": self._revealed,
-            **{f"answered_{name}": getattr(self._answered, name) for name in ("weights", "intercept")},
-            **{f"unasked_{name}": getattr(self._unasked, name) for name in ("weights", "intercept")},
-            **self._expects.arrays(),
+            **{f"{part}.{name}": array for part, one in parts.items() for name, array in one.arrays().items()},
         }
 
     def _restore(self, arrays: Mapping[str, Array]) -> None:
         self._centre, self._scale = arrays["signal_centre"], arrays["signal_scale"]
         self._revealed = arrays["revealed"]
-        self._answered, self._unasked = (
-            Logistic(arrays[f"{name}_weights"], arrays[f"{name}_intercept"], float("nan"))
-            for name in ("answered", "unasked")
-        )
-        self._expects.restore(arrays)
+        self._answered, self._unasked = (_Chance.restored(_under(name, arrays)) for name in ("answered", "unasked"))
+        self._expects = _Expectations.restored(self.n_arms, self.n_features, _under("expects", arrays), self.seed)
+        self._remembered = {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Chance:
+    """One of the two chances: the mean of a straight and of a bent model.
+
+    Attributes:
+        straight: a logistic regression on what :func:`_describe` says.
+        bent: trees on that and on the prompt.
+    """
+
+    straight: Logistic
+    bent: ExtraTrees
+
+    @classmethod
+    def unknown(cls, width: int, n_arms: int) -> Self:
+        return cls(Logistic.unknown(width, n_arms), ExtraTrees.constant(np.full(n_arms, 0.5)))
+
+    @classmethod
+    def fitted(cls, inputs: Floats, seen: Floats, targets: Array, plan: Cascade) -> Self:
+        # Each request stands for _DRAWS rows, so the penalty is as much larger.
+        straight = fit_logistic(inputs, np.asarray(targets, dtype=np.float32), plan.alpha * _DRAWS)
+        both = np.hstack([inputs, seen])
+        return cls(straight, ExtraTrees.grown(both, targets, n_trees=plan.trees, seed=plan.seed))
+
+    def __call__(self, inputs: Floats, seen: Floats) -> _Doubles:
+        """``(n, K)``."""
+        return np.asarray((self.straight(inputs) + self.bent(np.hstack([inputs, seen]))) / 2, dtype=np.float64)
+
+    def arrays(self) -> dict[str, Array]:
+        line = {"weights": self.straight.weights, "intercept": self.straight.intercept}
+        return {**line, **{f"trees.{name}": array for name, array in self.bent.arrays().items()}}
+
+    @classmethod
+    def restored(cls, arrays: Mapping[str, Array]) -> Self:
+        line = Logistic(arrays["weights"], arrays["intercept"], float("nan"))
+        return cls(line, ExtraTrees.restored(_under("trees", arrays)))
 
 
 class _Expectations:
-    """What the prompt alone says: chances from ridge regression and from a table of tasks, and the price of a call."""
+    """What the prompt alone says: chances from kernel ridge regression, and the price of a call.
 
-    def __init__(self, n_arms: int, n_features: int) -> None:
-        self._routers = {"ridge": Ridge(n_arms, n_features), "tasks": BestPerTask(n_arms, n_features, tau=5.0)}
+    Args:
+        n_arms: ``K``.
+        n_features: ``d``.
+        labels: of the tasks, each a column of what is seen.
+        seed: of the landmarks.
+    """
+
+    def __init__(self, n_arms: int, n_features: int, labels: tuple[str, ...], seed: int) -> None:
+        self._labels = labels
+        self._scores = KernelRidge(n_arms, n_features + len(labels), predict_cost=False, seed=seed)
+        self._costs = CostModel(n_arms, n_features)
 
     def fit(self, contexts: Contexts, recorded: Attempts) -> None:
-        for router in self._routers.values():
-            router.fit(contexts, recorded.outcomes)
+        seen = Contexts.of(self.seen(contexts), contexts.n_arms)
+        self._scores.fit(seen, Outcomes.of(recorded.score))
+        self._costs.fit(contexts.features, recorded.outcomes)
 
-    def logits(self, contexts: Contexts) -> _Doubles:
-        """``(n, 2 K)`` log-odds."""
-        chances = [router.predict(contexts).score for router in self._routers.values()]
-        chance = np.clip(np.nan_to_num(np.concatenate(chances, axis=1), nan=0.5), _LEAST, 1 - _LEAST)
+    def seen(self, contexts: Contexts) -> Floats:
+        """``(n, d + L)`` the features, and 1 in the column of the task."""
+        tasks = np.full(len(contexts), "") if contexts.task is None else contexts.task.astype(str)
+        return np.hstack([contexts.features, tasks[:, None] == np.array(self._labels, dtype=str)]).astype(np.float32)
+
+    def logits(self, seen: Floats) -> _Doubles:
+        """``(n, K)`` log-odds."""
+        chance = self._scores.predict(Contexts.of(seen, self._scores.n_arms)).score
+        chance = np.clip(np.nan_to_num(chance, nan=0.5), _LEAST, 1 - _LEAST)
         return np.asarray(np.log(chance / (1 - chance)), dtype=np.float64)
 
     def price(self, contexts: Contexts) -> _Doubles:
         """``(n, K)`` score points."""
-        expected = self._routers["ridge"].predict(contexts)
+        cost, latency = self._costs.predict(contexts.features)
         wait = 0 if contexts.load is None else contexts.load
-        dollars, seconds = fill_unknown(expected.cost_usd), fill_unknown(expected.latency_s) + wait
+        dollars, seconds = fill_unknown(cost), fill_unknown(latency) + wait
         price = contexts.cost_weight[:, None] * dollars + contexts.latency_weight[:, None] * seconds
-        return np.asarray(np.maximum(price, 0), dtype=np.float64)
+        return np.asarray(np.maximum(np.nan_to_num(price), 0), dtype=np.float64)
 
     def arrays(self) -> dict[str, Array]:
-        return {
-            f"{kind}.{name}": array
-            for kind, router in self._routers.items()
-            for name, array in router.state().arrays.items()
-        }
+        labels = np.frombuffer(json.dumps(self._labels).encode(), dtype=np.uint8)
+        scores = {f"scores.{name}": array for name, array in self._scores.state().arrays.items()}
+        return {"labels": labels, **scores, **self._costs.arrays()}
 
-    def restore(self, arrays: Mapping[str, Array]) -> None:
-        for kind, router in self._routers.items():
-            at = len(kind) + 1
-            own = {name[at:]: array for name, array in arrays.items() if name.startswith(f"{kind}.")}
-            self._routers[kind] = type(router).from_state(RouterState(router.state().config, own))
+    @classmethod
+    def restored(cls, n_arms: int, n_features: int, arrays: Mapping[str, Array], seed: int) -> Self:
+        found = cls(n_arms, n_features, tuple(json.loads(arrays["labels"].tobytes())), seed)
+        found._scores = KernelRidge.from_state(RouterState(found._scores.state().config, _under("scores", arrays)))
+        found._costs.restore(arrays)
+        return found
 
 
-def _describe(expected: _Doubles, there: Bools, told: _Doubles, agreed: _Doubles) -> _Doubles:
+def _under(part: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The arrays of a part, by the names that it gave them."""
+    return {name[len(part) + 1 :]: array for name, array in arrays.items() if name.startswith(f"{part}.")}
+
+
+def _key(seen: Floats, attempts: Attempts, row: int) -> bytes:
+    """All that the chances of a request hang on."""
+    answers = [
+        (int(arm), attempts.response[row, arm], float(attempts.logprob[row, arm]))
+        for arm in np.flatnonzero(attempts.answered[row])
+    ]
+    prompt = attempts.prompts[row] if answers else None
+    return hashlib.blake2b(seen.tobytes() + repr((prompt, answers)).encode("utf-8", "surrogatepass")).digest()
+
+
+def _describe(expected: _Doubles, there: Bools, told: _Doubles, agreed: _Doubles) -> Floats:
     """``(n, _width(K))`` what is known of requests when the answers ``there`` ``(n, K)`` are at hand."""
     n, k = there.shape
     at = there.astype(np.float64)
     first, second = np.triu_indices(k, 1)
     both = (at[:, first] * at[:, second]) * agreed[:, first, second]
-    return np.concatenate([expected, at, (at[:, :, None] * told).reshape(n, -1), both], axis=1)
+    parts = [expected, at, (at[:, :, None] * told).reshape(n, -1), both]
+    return np.asarray(np.concatenate(parts, axis=1), dtype=np.float32)
 
 
 def _width(n_arms: int) -> int:
-    return n_arms * (3 + len(SIGNALS)) + n_arms * (n_arms - 1) // 2
+    return n_arms * (2 + len(SIGNALS)) + n_arms * (n_arms - 1) // 2
 
 
 def _moments(told: _Doubles, usable: Bools) -> tuple[_Doubles, _Doubles]:

@@ -50,6 +50,11 @@ class Direct(Plan):
         scores = self.router.act(contexts, np.random.default_rng(0), explore=False).scores
         return fallback(scores, contexts, attempts)
 
+    @property
+    def learns_from_table(self) -> bool:
+        """Where its router does."""
+        return self.router.capabilities.offline
+
     def answer(self, contexts: Contexts, attempts: Attempts) -> Ints:
         """The arm that answered."""
         return np.asarray(np.argmax(attempts.answered, axis=1), dtype=np.int64)

@@ -58,6 +58,8 @@ class Plan(ABC):
     """
 
     name: ClassVar[str]
+    featuriser: ClassVar[str] = "default"
+    """What it was made to see, a name of ``env.text_features.RECIPES``; it works on any features."""
 
     def __init__(self, n_arms: int, n_features: int, **settings: Any) -> None:
         if n_arms < 1:
@@ -77,6 +79,11 @@ class Plan(ABC):
     @abstractmethod
     def answer(self, contexts: Contexts, attempts: Attempts) -> Ints:
         """``(n,)`` the arm whose answer is returned; one that answered, where any did."""
+
+    @property
+    def learns_from_table(self) -> bool:
+        """Whether :meth:`fit` teaches it; others learn by :meth:`update` from their own calls, or not at all."""
+        return False
 
     def fit(self, contexts: Contexts, recorded: Attempts) -> Self:
         """Learn from answers of all arms with their scores; plans that do not learn so refuse.
@@ -107,8 +114,18 @@ class Plan(ABC):
         """Take back what :meth:`_arrays` gave."""
 
 
+def plan_names() -> list[str]:
+    """Names of all plans, sorted.
+
+    Example:
+        >>> plan_names()
+        ['cascade', 'direct', 'parallel', 'switched']
+    """
+    return sorted(_PLANS)
+
+
 def plan_class(name: str) -> type[Plan]:
-    """The plan of a name: ``direct``, ``parallel``, ``switched`` or ``cascade``.
+    """The class behind a name of :func:`plan_names`.
 
     Raises:
         BadInput: an unknown name.
@@ -122,6 +139,22 @@ def plan_class(name: str) -> type[Plan]:
     module, _, attribute = _PLANS[name].partition(":")
     found: type[Plan] = getattr(importlib.import_module(module), attribute)
     return found
+
+
+def make_plan(name: str, n_arms: int, n_features: int, **settings: Any) -> Plan:
+    """A fresh plan.
+
+    Raises:
+        BadInput: an unknown name or an unknown setting.
+
+    Example:
+        >>> make_plan("switched", n_arms=3, n_features=8, arm=2).name
+        'switched'
+    """
+    try:
+        return plan_class(name)(n_arms, n_features, **settings)
+    except TypeError as error:
+        raise BadInput(f"plan `{name}`: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +205,7 @@ def follow(plan: Plan, contexts: Contexts, recorded: Attempts, rng: np.random.Ge
             asked[going] = plan.next(contexts.take(going), made.take(going).hidden())
             if (asked & (made.asked | ~contexts.mask)).any():
                 raise ValueError(f"plan `{plan.name}` calls an arm twice, or one that is masked")
-        made = made.joined(recorded.only(asked).in_round(number))
+        made = made.joined(recorded.only(asked).in_round(number, asked))
         going, number = np.flatnonzero(asked.any(axis=1)), number + 1
     return Followed(plan.answer(contexts, made.hidden()), opening.propensities, made)
 
