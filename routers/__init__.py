@@ -95,6 +95,10 @@ def router_class(name: str) -> type[Router]:
         MissingExtra: its optional packages are not installed.
     """
     if name not in _registry():
+        from routers.plan import plan_names
+
+        if name in plan_names():
+            raise BadInput(f"`{name}` is a plan, which makes several calls for one request: routers.plan.make_plan")
         raise BadInput(f"unknown router `{name}`{nearest(name, names())}")
     module, _, attribute = _registry()[name].partition(":")
     found: type[Router] = getattr(importlib.import_module(module), attribute)
