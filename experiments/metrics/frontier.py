@@ -124,3 +124,61 @@ def mean_over(weights: NDArray[Any], values: NDArray[Any]) -> Array:
     sums = np.asarray(weights, dtype=np.float64) @ np.asarray(values, dtype=np.float64).T
     means: Array = np.divide(sums, total, out=np.full(sums.shape, np.nan), where=total > 0)
     return means
+
+
+def height_at(cost: Array, score: Array, at: Array | float) -> Array:
+    """The height of a curve at some cost: linear between its points, flat beyond the last.
+
+    Args:
+        cost: ``(..., m)`` ascending along the last axis.
+        score: ``(..., m)``.
+        at: ``(..., q)`` costs; a number for one.
+
+    Returns:
+        ``(..., q)``; NaN below the first point, which nothing can be had for.
+
+    Example:
+        >>> height_at(np.array([1.0, 3.0]), np.array([0.5, 0.9]), np.array([0.5, 2.0, 4.0])).tolist()
+        [nan, 0.7, 0.9]
+    """
+    at = np.atleast_1d(np.asarray(at, dtype=np.float64))
+    cost, score = np.asarray(cost, dtype=np.float64), np.asarray(score, dtype=np.float64)
+    reached = (cost[..., None, :] <= at[..., :, None]).sum(axis=-1)
+    left, right = np.maximum(reached - 1, 0), np.minimum(reached, cost.shape[-1] - 1)
+    lead = reached.shape[:-1]
+    cost, score = (np.broadcast_to(values, (*lead, values.shape[-1])) for values in (cost, score))
+    low, high = (np.take_along_axis(cost, index, axis=-1) for index in (left, right))
+    start, end = (np.take_along_axis(score, index, axis=-1) for index in (left, right))
+    part = np.divide(at - low, high - low, out=np.zeros(reached.shape), where=high > low)
+    found: Array = np.where(reached > 0, start + part * (end - start), np.nan)
+    return found
+
+
+def first_at(cost: Array, score: Array, level: Array | float) -> Array:
+    """Where a curve, drawn straight between its points, first gets to a level: read off its running maximum.
+
+    Args:
+        cost: ``(..., m)`` ascending along the last axis.
+        score: ``(..., m)``.
+        level: ``(...,)``.
+
+    Returns:
+        ``(...,)``; NaN where the curve never gets there.
+
+    Example:
+        >>> cost, dips = np.array([0.0, 1.0, 2.0, 3.0]), np.array([0.0, 0.6, 0.4, 0.8])
+        >>> float(first_at(cost, dips, 0.3)), float(first_at(cost, dips, 0.6)), float(first_at(cost, dips, 0.9))
+        (0.5, 1.0, nan)
+    """
+    cost, score = np.broadcast_arrays(np.asarray(cost, dtype=np.float64), np.asarray(score, dtype=np.float64))
+    level = np.asarray(level, dtype=np.float64)
+    reached = score >= level[..., None]
+    first = np.broadcast_to(np.argmax(reached, axis=-1)[..., None], (*reached.shape[:-1], 1))
+    lead = first.shape[:-1]
+    cost, score = (np.broadcast_to(values, (*lead, values.shape[-1])) for values in (cost, score))
+    before = np.maximum(first - 1, 0)
+    start, low = (np.take_along_axis(values, before, axis=-1)[..., 0] for values in (cost, score))
+    end, high = (np.take_along_axis(values, first, axis=-1)[..., 0] for values in (cost, score))
+    part = np.divide(level - low, high - low, out=np.zeros(lead), where=high > low)
+    found: Array = np.where(reached.any(axis=-1), start + part * (end - start), np.nan)
+    return found

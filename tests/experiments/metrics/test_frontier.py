@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.metrics import Frontier, aiq, curve, mean_over
+from experiments.metrics import Frontier, aiq, curve, first_at, height_at, mean_over
 
 
 def test_aiq_of_a_line_is_its_middle_height() -> None:
@@ -82,3 +82,25 @@ def test_weighted_means_skip_nothing() -> None:
     assert means[1, 0] == 0.5
     assert np.isnan(means[0, 1])
     assert np.isnan(means[2]).all()
+
+
+def test_a_curve_is_read_off_between_its_points_and_flat_beyond_the_last() -> None:
+    cost, score = np.array([1.0, 2.0, 4.0]), np.array([0.5, 0.7, 0.8])
+    found = height_at(cost, score, np.array([0.9, 1.0, 1.5, 2.0, 3.0, 9.0]))
+    np.testing.assert_allclose(found, [np.nan, 0.5, 0.6, 0.7, 0.75, 0.8])
+
+
+def test_a_level_is_reached_where_a_curve_first_gets_there() -> None:
+    cost, dips = np.array([0.0, 1.0, 2.0, 3.0]), np.array([0.1, 0.7, 0.3, 0.9])
+    found = [float(first_at(cost, dips, level)) for level in (0.0, 0.1, 0.4, 0.7, 0.8, 0.9, 0.95)]
+    np.testing.assert_allclose(found, [0, 0, 0.5, 1, 2 + 5 / 6, 3, np.nan])
+
+
+def test_curves_are_read_off_row_by_row() -> None:
+    rng = np.random.default_rng(0)
+    cost, score = np.sort(rng.random((5, 4)), axis=1), rng.random((5, 4))
+    at, level = rng.random((5, 3)), rng.random(5)
+    for row in range(5):
+        apart = height_at(cost[row], score[row], at[row])
+        np.testing.assert_array_equal(height_at(cost, score, at)[row], apart)
+        np.testing.assert_array_equal(first_at(cost, score, level)[row], first_at(cost[row], score[row], level[row]))
