@@ -24,6 +24,7 @@ from routers import make, router_class
 from routers.base import Estimator, Router, greedy, utility
 from routers.bundle import check_folder
 from routers.dial import choices_at, cost_weights, fit_dial
+from routers.plan import kind_of
 from routers.policy import Policy
 
 DEFAULT_ROUTER = "ridge"
@@ -81,7 +82,7 @@ def train(
     if featuriser is not None:
         trace = featurised(trace, featuriser)
     learned_from = _table_of_log(trace, seed, split_by) if feedback is Feedback.DR else trace
-    part, maker = prepared(fold(learned_from, seed, split_by=split_by), kind.featuriser, featuriser)
+    part, maker = prepared(fold(learned_from, seed, split_by=split_by), kind.featuriser_for(settings or {}), featuriser)
     part = replace(part, trace_hash=trace.hash)
     policy = learn(part, router, maker, feedback=feedback, latency_weight=latency_weight, settings=settings, arms=arms)
     if out is not None:
@@ -227,13 +228,13 @@ def _reached(policy: Policy, part: Fold) -> dict[str, float | None]:
 
 
 def check_routers(names: Sequence[str]) -> None:
-    """Refuse a list of routers that holds an unknown name or one name twice, before any work is done.
+    """Refuse a list of routers and plans that holds an unknown name or one name twice, before any work is done.
 
     Raises:
         BadInput: with the nearest known name.
         MissingExtra: a router's optional packages are not installed.
     """
     for name in names:
-        router_class(name)
+        kind_of(name)
         if list(names).count(name) > 1:
             raise BadInput(f"router `{name}` is listed twice")

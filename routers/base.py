@@ -119,6 +119,11 @@ class Router(ABC):
         self.n_features = n_features
         self.settings = settings
 
+    @classmethod
+    def featuriser_for(cls, settings: Mapping[str, Any]) -> str:
+        """What a router of these settings was made to see, a name of ``env.text_features.RECIPES``."""
+        return cls.featuriser
+
     @abstractmethod
     def act(self, contexts: Contexts, rng: np.random.Generator, *, explore: bool = True) -> Decision:
         """Choose an arm for each row.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from env.contexts import Contexts, Ints, Outcomes
-from routers import make
+from routers import make, router_class
 from routers.base import Array, Capabilities, Decision, Router, RouterState, Unsupported
 
 _PREFIX = "router."
@@ -38,6 +39,12 @@ class Wrapper(Router):
         self.router = make(router, n_arms, n_features, **self.settings["settings"])
         # On the instance, where it hides what the class says: only here is it known which router is inside.
         vars(self)["capabilities"] = self._declared(self.router.capabilities)
+
+    @classmethod
+    def featuriser_for(cls, settings: Mapping[str, Any]) -> str:
+        """What the router inside was made to see."""
+        default = inspect.signature(cls).parameters["router"].default
+        return router_class(settings.get("router", default)).featuriser_for(settings.get("settings") or {})
 
     def asked(self, contexts: Contexts) -> Contexts:
         """The contexts that the router inside decides on."""

@@ -128,3 +128,14 @@ def test_features_of_another_featuriser_without_text_are_refused(trace: Trace, f
         train(theirs, featuriser=featuriser)
     ours = replace(featurised(trace, featuriser), prompts=prompts)
     assert train(ours, "ridge", featuriser=featuriser).metrics["validation"]["score"] > 0.5
+
+
+@pytest.mark.parametrize(
+    "settings", [{"router": "tfidf_ridge"}, {"router": "max_cost", "settings": {"router": "tfidf_ridge"}}]
+)
+def test_a_wrapped_router_sees_what_it_was_made_for(trace: Trace, settings: dict[str, Any]) -> None:
+    made = [
+        train(trace, name, settings=given).featuriser.fingerprint
+        for name, given in (("max_cost", settings), ("tfidf_ridge", {}), ("max_cost", {}))
+    ]
+    assert made[0] == made[1] != made[2]
