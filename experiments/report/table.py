@@ -1,4 +1,4 @@
-"""What a comparison says, for people (a table) and for programs (JSON rows)."""
+"""What a comparison says as a table for a terminal, and as JSON rows for programs."""
 
 from __future__ import annotations
 
@@ -15,41 +15,10 @@ from experiments.baselines import BEST_SINGLE, CHEAPEST, ORACLE, fixed_name
 from experiments.bootstrap import Estimate
 from experiments.compare import FIT_TIME, PLACEBO, ZERO, Entry, Report
 from experiments.money import per_thousand
+from experiments.report.words import gain, verdict
 
-_REFERENCES = (ZERO, PLACEBO, "random")
 # Terminals narrower than these leave out what is said in more detail elsewhere.
 _MEDIUM, _WIDE = 112, 142
-
-
-def verdict(entry: Entry) -> str:
-    """In words, whether a router is worth having; empty for what is not a router or is itself the reference.
-
-    The test is whether the paired interval of the difference lies above 0: on the area under the curve, or on
-    the score at dial 1 where the trace has no costs.
-
-    Example:
-        >>> import numpy as np
-        >>> from experiments.train import Feedback
-        >>> gains = {"delta_aiq_zero": Estimate(0.02, 0.01, 0.03), "delta_aiq_placebo": Estimate(0.02, -0.01, 0.05)}
-        >>> none = np.zeros(0)
-        >>> verdict(Entry("knn", Feedback.FULL, {}, gains, none, none, none))
-        'beats zero only'
-    """
-    over_zero = _gain(entry, ZERO)
-    if entry.feedback is None or entry.router in _REFERENCES or over_zero is None:
-        return ""
-    if over_zero.below_zero:
-        return "worse than zero"
-    if not over_zero.above_zero:
-        return "does not beat zero"
-    over_placebo = _gain(entry, PLACEBO)
-    if over_placebo is None:
-        return "beats zero"
-    return "beats zero, placebo" if over_placebo.above_zero else "beats zero only"
-
-
-def _gain(entry: Entry, reference: str) -> Estimate | None:
-    return entry.pooled.get(f"delta_aiq_{reference}", entry.pooled.get(f"delta_score_{reference}"))
 
 
 def table(report: Report, *, width: int = 160) -> Table:
@@ -129,11 +98,11 @@ def _held_to(report: Report) -> list[str]:
 
 
 def _over(name: str) -> Callable[[Entry], str]:
-    return lambda entry: "-" if entry.router == name else _figure(_gain(entry, name), "+")
+    return lambda entry: "-" if entry.router == name else _figure(gain(entry, name), "+")
 
 
 def _over_zero(entry: Entry) -> str:
-    return "-" if entry.router == ZERO else _figure(_gain(entry, ZERO), "+")
+    return "-" if entry.router == ZERO else _figure(gain(entry, ZERO), "+")
 
 
 def _said(entry: Entry) -> Text:

@@ -1,0 +1,40 @@
+"""What a comparison says, in words."""
+
+from __future__ import annotations
+
+from experiments.bootstrap import Estimate
+from experiments.compare import PLACEBO, ZERO, Entry
+
+_REFERENCES = (ZERO, PLACEBO, "random")
+
+
+def verdict(entry: Entry) -> str:
+    """In words, whether a router is worth having; empty for what is not a router or is itself the reference.
+
+    The test is whether the paired interval of the difference lies above 0: on the area under the curve, or on
+    the score at dial 1 where the trace has no costs.
+
+    Example:
+        >>> import numpy as np
+        >>> from experiments.train import Feedback
+        >>> gains = {"delta_aiq_zero": Estimate(0.02, 0.01, 0.03), "delta_aiq_placebo": Estimate(0.02, -0.01, 0.05)}
+        >>> none = np.zeros(0)
+        >>> verdict(Entry("knn", Feedback.FULL, {}, gains, none, none, none))
+        'beats zero only'
+    """
+    over_zero = gain(entry, ZERO)
+    if entry.feedback is None or entry.router in _REFERENCES or over_zero is None:
+        return ""
+    if over_zero.below_zero:
+        return "worse than zero"
+    if not over_zero.above_zero:
+        return "does not beat zero"
+    over_placebo = gain(entry, PLACEBO)
+    if over_placebo is None:
+        return "beats zero"
+    return "beats zero, placebo" if over_placebo.above_zero else "beats zero only"
+
+
+def gain(entry: Entry, reference: str) -> Estimate | None:
+    """The paired difference from a reference: in AIQ, or in the score at dial 1 where there are no costs."""
+    return entry.pooled.get(f"delta_aiq_{reference}", entry.pooled.get(f"delta_score_{reference}"))
