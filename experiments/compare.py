@@ -26,6 +26,8 @@ from experiments.bootstrap import Bootstrap, Estimate, estimate
 from experiments.evaluate import DIALS, DecisionsFile, Evaluation, decide_at_every_dial
 from experiments.folds import RESAMPLED, Fold, featurised, fold, has_fixed_training, prepared
 from experiments.metrics import Frontier, mean_over
+from experiments.savings import Saving, saving
+from experiments.slices import Slicer, Slices
 from experiments.train import Feedback, check_routers, default_feedback, learn
 from routers import router_class
 from routers.policy import Policy
@@ -46,6 +48,8 @@ REFERENCES = (
 """In every comparison, asked for or not: what a router has to beat before it is worth having."""
 DEFAULT_ROUTERS = (*REFERENCES, "ucb1", "linucb", "linear_thompson")
 ZERO, PLACEBO = "zero", "placebo"
+SIMPLE = tuple(name for name in REFERENCES if name not in ("random", ZERO, PLACEBO))
+"""The simple rules: who has something new is asked whether it beats the best of them."""
 FIT_TIME = "fit_s"
 BEST, MIDDLE = DIALS.index(1.0), DIALS.index(0.5)
 
@@ -66,6 +70,7 @@ class Entry:
         cost: ``(D,)`` mean dollars a query at each dial, over seeds.
         score: ``(D,)`` mean score.
         band: ``(2, D)`` interval of the mean score.
+        saving: what it saves at the best single arm's score; ``None`` where costs are not known.
     """
 
     router: str
@@ -75,6 +80,7 @@ class Entry:
     cost: Array
     score: Array
     band: Array
+    saving: Saving | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,9 @@ class Report:
         entries: rows, routers first in the order asked for, then fixed arms, then the oracle.
         notes: what a reader must know before believing the figures.
         policies: the policy of the first seed of each router.
+        split_by: what was held out.
+        simple: the best of :data:`SIMPLE` on the test queries, which every row's difference is told from.
+        slices: what was chosen, and how that went on each task.
     """
 
     trace: str
@@ -100,6 +109,9 @@ class Report:
     entries: tuple[Entry, ...]
     notes: tuple[str, ...]
     policies: Mapping[str, Policy] = field(default_factory=dict)
+    split_by: SplitBy = "prompt"
+    simple: str | None = None
+    slices: Slices | None = None
 
     def entry(self, router: str) -> Entry | None:
         """The row of a router, ``None`` if it was not run."""
@@ -195,7 +207,8 @@ def _compare_one(
     fold(trace, seeds[0], split_by=split_by)  # a trace that cannot be compared on is refused before it is embedded
     ready = featurised(trace, maker)
     parts = [fold(ready, seed, resample=True, split_by=split_by) for seed in seeds]
-    tally = _Tally(Bootstrap.draw(trace.groups, len(seeds)), (ZERO, PLACEBO, *against))
+    draws = Bootstrap.draw(trace.groups, len(seeds))
+    tally, slicer = _Tally(draws, (ZERO, PLACEBO, *against)), Slicer(trace, draws)
     policies: dict[str, Policy] = {}
     for part in parts:
         made: list[Evaluation] = [*fixed_arms(part), oracle(part)]
@@ -212,6 +225,7 @@ def _compare_one(
             policies.setdefault(name, policy)
             made.append(decide_at_every_dial(policy, own.test, router=name, seed=part.seed))
         tally.add(part, made)
+        slicer.add(part, made)
         for one in made if file is not None else ():
             assert file is not None
             file.add(trace.name, part.test, one)
@@ -219,6 +233,7 @@ def _compare_one(
     # Where costs are not known, no arm is the cheapest.
     apart = {*routers, ORACLE} if trace.has_cost else {*routers, ORACLE, CHEAPEST}
     order = [*routers, *(name for name in tally.names if name not in apart), ORACLE]
+    simple = tally.hold_to_best([name for name in routers if name in SIMPLE])
     return Report(
         trace.name,
         trace.hash,
@@ -228,6 +243,9 @@ def _compare_one(
         tuple(tally.entry(name, feedback.get(name)) for name in order),
         tuple(_notes(trace, parts, split_by)),
         policies,
+        split_by,
+        simple,
+        slicer.slices(),
     )
 
 
@@ -260,6 +278,19 @@ class _Tally:
             frontier = Frontier(self._cost[one.router][-1], self._score[one.router][-1], *left, right)
             self._aiq.setdefault(one.router, []).append(frontier.aiq)
 
+    def hold_to_best(self, names: Sequence[str]) -> str | None:
+        """Tell every row's difference from the best of some routers too; its name.
+
+        The best on the test queries: whoever beats it was given no easier rule to beat.
+        """
+        if not names:
+            return None
+        aiq = {name: float(np.mean([one[0] for one in self._aiq[name]])) for name in names}
+        last = {name: float(np.mean([one[0, BEST] for one in self._score[name]])) for name in names}
+        best = max(names, key=(last if np.isnan([*aiq.values()]).any() else aiq).__getitem__)
+        self.against = tuple(dict.fromkeys([*self.against, best]))
+        return best
+
     def entry(self, name: str, feedback: Feedback | None) -> Entry:
         """The row of a router."""
         score, cost = np.stack(self._score[name]), np.stack(self._cost[name])
@@ -283,7 +314,9 @@ class _Tally:
         heights = [estimate(score[:, 0, at], self.draws.pooled(score[:, 1:, at])) for at in range(len(DIALS))]
         band = np.array([[np.nan if h is None or h.low is None else h.low for h in heights],
                          [np.nan if h is None or h.high is None else h.high for h in heights]])  # fmt: skip
-        return Entry(name, feedback, per_seed, pooled, cost[:, 0].mean(axis=0), score[:, 0].mean(axis=0), band)
+        best = (np.stack(values[BEST_SINGLE])[..., BEST] for values in (self._cost, self._score))
+        saved = saving(cost, score, *best, self.draws)
+        return Entry(name, feedback, per_seed, pooled, cost[:, 0].mean(axis=0), score[:, 0].mean(axis=0), band, saved)
 
 
 def _notes(trace: Trace, parts: Sequence[Fold], split_by: SplitBy) -> list[str]:
