@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 
 from env.contexts import Floats
 from env.errors import BadInput
+from env.files import whole_file
 from env.sources.base import SCORE_RULE, Long, Source
 from env.sources.raw import Raw, Record
 from env.trace import Trace
@@ -125,6 +127,25 @@ def to_bandit_feedback(trace: Trace) -> dict[str, Any]:
         "reward": trace.score[scored, action].astype(np.float64),
         "pscore": trace.cell_columns["propensity"][scored, action].astype(np.float64),
     }
+
+
+def save_bandit_feedback(trace: Trace, path: str | Path) -> Path:
+    """Write a bandit log as Open Bandit Pipeline's dictionary, by ``numpy.savez``; :func:`to_long` reads it back.
+
+    Args:
+        trace: see :func:`to_bandit_feedback`.
+        path: named ``.npz``.
+
+    Raises:
+        BadInput: the file has the name of another kind, or see :func:`to_bandit_feedback`.
+    """
+    if Path(path).suffix != ".npz":
+        raise BadInput(f"{path}: a bandit_feedback is written as .npz; name it {Path(path).with_suffix('.npz')}")
+    feedback = to_bandit_feedback(trace)
+    with whole_file(path) as scratch, scratch.open("wb") as file:
+        # No position is no array: numpy would store None as a pickle.
+        np.savez(file, **{name: values for name, values in feedback.items() if values is not None})
+    return Path(path)
 
 
 SOURCE = Source(

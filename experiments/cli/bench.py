@@ -61,3 +61,17 @@ def env(json: JsonTarget = None) -> None:
         rows = measure()
     shown.say(table(rows))
     shown.result(rows)
+
+
+@app.command()
+def ope(json: JsonTarget = None) -> None:
+    """Off-policy estimators against Open Bandit Pipeline's, where that is installed: same figures, times its speed."""
+    from experiments.benchmarks.clock import one_thread
+    from experiments.benchmarks.ope import measure, table, verdict
+
+    shown = Output(json)
+    with shown.busy("measuring off-policy estimators"), one_thread():
+        rows = measure()
+    shown.say(table(rows))
+    shown.say(verdict(rows))
+    shown.result(rows)

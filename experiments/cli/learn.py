@@ -61,14 +61,16 @@ def record(
 
 def train(
     source: _Source,
-    router: Annotated[str, typer.Option("--router", help="Algorithm; `pointsman bench routers` lists them.")] = "ridge",
+    router: Annotated[
+        str, typer.Option("--router", help="Router or plan; `pointsman bench routers` lists the routers.")
+    ] = "ridge",
     out: Annotated[Path, typer.Option("--out", metavar="BUNDLE", help="Folder for the policy.")] = Path("policy"),
     seed: Annotated[int, typer.Option("--seed", min=0, help="Salts the split and the algorithm.")] = 0,
     split_by: _SplitBy = "prompt",
     feedback: Annotated[
         str | None,
         typer.Option(
-            "--feedback", help="`full`, `bandit` or, of a log, `dr`: what the router is told; default: all it can use."
+            "--feedback", help="`full`, `bandit` or, of a log, `dr`: what is told; default: all it can use."
         ),
     ] = None,
     setting: Annotated[
@@ -78,22 +80,36 @@ def train(
     track: _Track = None,
     json: JsonTarget = None,
 ) -> None:
-    """Train a router on a trace and write the policy that `route` and `serve` use."""
+    """Train a router on a trace and write the policy that `route` and `serve` use; or a plan, to drive from Python."""
+    from env.errors import BadInput
     from env.sources.named import load_trace
+    from experiments.plans import train_plan
     from experiments.train import train as run
+    from routers.plan import plan_names
+    from routers.policy import Bundled
 
-    started, shown, trace = time.time(), Output(json), load_trace(source)
+    started, shown, is_plan = time.time(), Output(json), router in plan_names()
+    if is_plan and feedback is not None:
+        raise BadInput(f"--feedback {feedback}: the plan `{router}` learns from answers as it can; leave it out")
+    trace = load_trace(source)
+    by, settings = _split_by(split_by), _settings(setting or [])
+    policy: Bundled
     with shown.busy(f"training {router} on {trace.name}"):
-        policy = run(
-            trace,
-            router,
-            out,
-            seed=seed,
-            split_by=_split_by(split_by),
-            feedback=_feedback(feedback),
-            latency_weight=latency_weight,
-            settings=_settings(setting or []),
-        )
+        if is_plan:
+            policy = train_plan(
+                trace, router, out, seed=seed, split_by=by, latency_weight=latency_weight, settings=settings
+            )
+        else:
+            policy = run(
+                trace,
+                router,
+                out,
+                seed=seed,
+                split_by=by,
+                feedback=_feedback(feedback),
+                latency_weight=latency_weight,
+                settings=settings,
+            )
     reached = policy.metrics["validation"]
     shown.say(f"{out}: {router} {policy.version}, trained in {time.time() - started:.1f} s on {trace!r}")
     shown.say(
@@ -106,7 +122,10 @@ def train(
 
         run_id = Tracker().training(policy, trace, started=started)
         shown.say(f"logged to MLflow, run {run_id}")
-    shown.say(f'next: pointsman route "PROMPT" --policy {out} · pointsman promote {out}')
+    if is_plan:
+        shown.say(f'next: pointsman evaluate {out} {source} · pointsman.load_policy("{out}").run(PROMPT, CALL)')
+    else:
+        shown.say(f'next: pointsman route "PROMPT" --policy {out} · pointsman promote {out}')
     about = {name: value for name, value in policy.metrics.items() if name != "trained_on"}  # thousands of keys
     shown.result({"bundle": str(out), "version": policy.version, "router": router, **about, "mlflow_run": run_id})
 
@@ -115,7 +134,7 @@ def compare(
     sources: Annotated[list[str], typer.Argument(metavar="TRACE...", help="Files, or `bundled`.")],
     routers: Annotated[
         str | None,
-        typer.Option("--routers", help="Names, by commas, beside the references; default: all that train in seconds."),
+        typer.Option("--routers", help="Routers and plans, by commas; default: all that train in seconds."),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Number of seeds.")] = 10,
     split_by: _SplitBy = "prompt",
@@ -171,12 +190,12 @@ def evaluate(
 ) -> None:
     """Evaluate a trained policy on the queries of a trace whose prompts it was not trained on."""
     from env.sources.named import load_trace
-    from experiments.deploy import load_policy
+    from experiments.deploy import load_any
     from experiments.judge import evaluate as run
     from experiments.judge import table
 
     shown = Output(json)
-    policy, trace = load_policy(bundle), load_trace(source)
+    policy, trace = load_any(bundle), load_trace(source)
     with shown.busy(f"evaluating on {trace.name}"):
         judged = run(policy, trace, decisions=decisions)
     shown.say(table(judged))

@@ -67,7 +67,7 @@ def corrected(trace: Trace, parts: Sequence[Ints] | None = None, *, cap: float |
     Raises:
         BadInput: an arm that was never chosen, about which the log knows nothing.
     """
-    never = [arm for arm, seen in zip(trace.arms, trace.observed.any(axis=0), strict=True) if not seen]
+    never = [trace.arms[arm] for arm in np.flatnonzero(~np.any(trace.observed, axis=0))]
     if never:
         raise BadInput(
             f"trace {trace.name}: {', '.join(never)} was never chosen, so nothing can be learned of it; log with some "

@@ -243,6 +243,51 @@ decision, when it was made
         """The same log that tells of more decisions which are not here."""
         return replace(self, left_out={**self.left_out, **reasons})
 
+    @classmethod
+    def from_obp(cls, feedback: Mapping[str, Any], *, bounds: tuple[float, float] | None = SCORES) -> Self:
+        """A log from Open Bandit Pipeline's ``bandit_feedback``; its actions become arms named by their numbers.
+
+        Args:
+            feedback: ``n_actions, context (n, d), action (n,), reward (n,), pscore (n,)``.
+            bounds: of the rewards.
+
+        Raises:
+            BadInput: an array is missing.
+        """
+        absent = [name for name in ("n_actions", "action", "reward", "pscore") if feedback.get(name) is None]
+        if absent:
+            raise BadInput(f"bandit_feedback: no {', '.join(absent)}; obp's datasets and logs hold them")
+        return cls.of(
+            [str(action) for action in range(int(feedback["n_actions"]))],
+            actions=feedback["action"],
+            rewards=feedback["reward"],
+            propensities=feedback["pscore"],
+            features=feedback.get("context"),
+            bounds=bounds,
+            name="bandit_feedback",
+        )
+
+    def to_obp(self) -> dict[str, Any]:
+        """Open Bandit Pipeline's ``bandit_feedback``, as its estimators take it.
+
+        It knows neither what was available nor which rows share a prompt.
+
+        Example:
+            >>> log = BanditLog.of(["a", "b"], actions=[1], rewards=[0.5], propensities=[0.25], features=[[0.1]])
+            >>> {name: log.to_obp()[name] for name in ("n_rounds", "n_actions", "action", "pscore")}
+            {'n_rounds': 1, 'n_actions': 2, 'action': array([1]), 'pscore': array([0.25])}
+        """
+        return {
+            "n_rounds": len(self),
+            "n_actions": self.n_arms,
+            "context": np.zeros((len(self), 0), dtype=np.float32) if self.features is None else self.features,
+            "action_context": np.eye(self.n_arms, dtype=int),
+            "action": self.actions,
+            "position": None,
+            "reward": self.rewards,
+            "pscore": self.propensities,
+        }
+
     def take(self, index: Index) -> Self:
         """The decisions at ``index``."""
         return replace(

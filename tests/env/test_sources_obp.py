@@ -10,7 +10,7 @@ import pytest
 
 from env.errors import BadInput
 from env.sources.importing import import_files
-from env.sources.obp import to_bandit_feedback
+from env.sources.obp import save_bandit_feedback, to_bandit_feedback
 from env.trace import Trace
 from env.trace_io import from_rows, read_trace, save_trace
 
@@ -97,3 +97,15 @@ def test_only_bandit_logs_with_features_become_feedback(small_trace: Trace) -> N
     row = {"query_id": "q", "prompt": "Hi", "model": "a", "score": 1.0, "propensity": 0.5}
     with pytest.raises(BadInput, match="no features"):
         to_bandit_feedback(from_rows([row]))
+
+
+@pytest.mark.parametrize("position", [None, np.array([0, 1, 2, 0, 1, 2])])
+def test_a_log_is_written_as_it_was_read(tmp_path: Path, position: Any) -> None:
+    trace = import_files([saved(tmp_path / "theirs.npz", position=position)]).trace
+    back = import_files([save_bandit_feedback(trace, tmp_path / "ours.npz")]).trace
+    assert back.hash == trace.hash
+    with np.load(tmp_path / "ours.npz", allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["action"], feedback()["action"])
+        assert ("position" in arrays) == (position is not None)
+    with pytest.raises(BadInput, match=r"a bandit_feedback is written as \.npz; name it .*ours\.npz"):
+        save_bandit_feedback(trace, tmp_path / "ours.parquet")

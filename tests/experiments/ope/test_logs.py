@@ -135,3 +135,32 @@ def test_what_no_log_can_hold_is_refused(changes: dict[str, Any], said: str) -> 
 def test_rewards_beyond_a_score_are_taken_where_their_bounds_are_given() -> None:
     log = BanditLog.of(["a", "b"], **{**GOOD, "rewards": [-3.0, 7.0]}, bounds=(-5.0, 10.0))
     assert log.take([1]).rewards.tolist() == [7.0]
+
+
+def test_obp_and_back_is_the_same_log() -> None:
+    log = BanditLog.of(
+        ["0", "1", "2"],
+        actions=[2, 0, 1],
+        rewards=[1.0, 0.0, 0.5],
+        propensities=[0.2, 0.5, 0.3],
+        features=[[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]],
+    )
+    feedback = log.to_obp()
+    assert {"n_rounds", "n_actions", "context", "action", "position", "reward", "pscore"} <= set(feedback)
+    back = BanditLog.from_obp(feedback)
+    assert back.arms == log.arms
+    for name in ("actions", "rewards", "propensities", "features", "mask", "groups"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(log, name))
+    with pytest.raises(BadInput, match="bandit_feedback: no pscore"):
+        BanditLog.from_obp({**feedback, "pscore": None})
+    with pytest.raises(BadInput, match="row 1: propensity 0"):
+        BanditLog.from_obp({**feedback, "pscore": np.array([0.5, 0.0, 0.5])})
+
+
+def test_what_obp_exports_of_a_trace_is_what_the_log_says() -> None:
+    from env.sources.obp import to_bandit_feedback
+
+    rows = [{**one, "features": [0.5, number], "featuriser": "f"} for number, one in enumerate(ROWS)]
+    ours, theirs = BanditLog.from_trace(logged(*rows)).to_obp(), to_bandit_feedback(logged(*rows))
+    for name in ("n_rounds", "n_actions", "context", "action", "reward", "pscore"):
+        np.testing.assert_array_equal(ours[name], theirs[name])
