@@ -73,26 +73,17 @@ def call_curve(
         raise BadInput("a curve of calls: a rank or a score is NaN; keep the queries that both models answered")
     if steps < 1:
         raise BadInput(f"a curve of calls: {steps} steps; give 1 or more")
-    _, level = np.unique(-rank, return_inverse=True)
-    order = np.argsort(level, kind="stable")
-    starts = np.flatnonzero(np.diff(level[order], prepend=-1))  # of each run of equal ranks, from the highest
-
-    def reached(values: Array) -> Array:
-        runs = np.add.reduceat(values[..., order], starts, axis=-1)
-        sums = np.cumsum(runs, axis=-1)
-        return np.concatenate([np.zeros((*sums.shape[:-1], 1)), sums], axis=-1)
-
-    called, gained, total = reached(counts), reached(counts * (high - low)), counts.sum(axis=-1, keepdims=True)
-    calls = np.linspace(0, 1, steps + 1)
-    gain = np.array(
-        [
-            np.interp(calls * all_of[-1], all_of, gains)
-            for all_of, gains in zip(_rows(called), _rows(gained), strict=True)
-        ]
-    ).reshape(*counts.shape[:-1], steps + 1)
-    score = np.divide(
-        (counts * low).sum(axis=-1, keepdims=True) + gain, total, out=np.full(gain.shape, np.nan), where=total > 0
-    )
+    order = np.argsort(-rank, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(rank[order])), len(rank) - 1)  # of each run of equal ranks
+    gains, calls = (high - low)[order], np.linspace(0, 1, steps + 1)
+    gain = np.empty((*counts.shape[:-1], steps + 1))
+    # One replicate at a time stays in the processor's cache, which is several times faster than all of them at once.
+    for at in np.ndindex(counts.shape[:-1]):
+        drawn = counts[at][order]
+        called = np.append(0, np.cumsum(drawn)[ends])
+        gain[at] = np.interp(calls * called[-1], called, np.append(0, np.cumsum(drawn * gains)[ends]))
+    total = counts.sum(axis=-1, keepdims=True)
+    score = np.divide((counts @ low)[..., None] + gain, total, out=np.full(gain.shape, np.nan), where=total > 0)
     return CallCurve(calls, score)
 
 
@@ -163,7 +154,3 @@ def cpt(curve: CallCurve, share: float) -> Array:
     rise = right - left
     part = np.divide(share - left, rise, out=np.zeros(rise.shape), where=rise > 0)
     return np.asarray(np.where(np.isnan(right), np.nan, start + part * (end - start)), dtype=np.float64)
-
-
-def _rows(values: Array) -> Array:
-    return values.reshape(-1, values.shape[-1])

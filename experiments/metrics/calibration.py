@@ -77,7 +77,8 @@ def reliability(
     member = np.zeros((len(said), len(edges) - 1))
     member[np.arange(len(said)), inside] = 1
     counts = np.ones(len(said)) if weights is None else np.asarray(weights, dtype=np.float64)
-    size, sum_said, sum_came = (counts @ (member * column[:, None]) for column in (np.ones(len(said)), said, came))
+    sums = counts @ np.hstack([member, member * said[:, None], member * came[:, None]])
+    size, sum_said, sum_came = np.split(sums, 3, axis=-1)
 
     def mean(sums: Array) -> Array:
         found: Array = np.divide(sums, size, out=np.full(sums.shape, np.nan), where=size > 0)

@@ -44,7 +44,10 @@ def optimal_selection(
     if np.isnan(cost[judged]).any():
         hits[:] = np.nan
     once = np.ones((1, len(score))) if weights is None else weights
-    found = mean_over(once[:, judged], hits[:, judged])
+    # Of the judged ones alone: the mean of all, over the share of those that count.
+    share = mean_over(once, judged[None].astype(np.float64))
+    rate = mean_over(once, np.where(judged, hits, 0))
+    found: Array = np.divide(rate, share, out=np.full(rate.shape, np.nan), where=share > 0)
     return found[0] if weights is None else found
 
 

@@ -36,11 +36,12 @@ def percentiles(latency_s: ArrayLike, shares: Sequence[float], weights: ArrayLik
     if np.isnan(values).any():
         return np.full((*counts.shape[:-1], len(shares)), np.nan)
     order = np.argsort(values)
-    reached = np.cumsum(counts[..., order], axis=-1, dtype=np.float64)
-    total = reached[..., -1]
-    found = np.empty((*total.shape, len(shares)))
-    for at, share in enumerate(shares):
+    ranked = values[order]
+    found = np.empty((*counts.shape[:-1], len(shares)))
+    # One replicate at a time stays in the processor's cache, which is several times faster than all of them at once.
+    for at in np.ndindex(counts.shape[:-1]):
+        reached = np.cumsum(counts[at][order], dtype=np.float64)
         # Weights are counts: half of one keeps sums of thirds from missing their rank by a rounding.
-        rank = np.maximum(np.ceil(share * total - 1e-9), 1)
-        found[..., at] = values[order][np.minimum((reached < (rank - 0.5)[..., None]).sum(axis=-1), len(values) - 1)]
+        ranks = np.maximum(np.ceil(np.multiply(shares, reached[-1]) - 1e-9), 1) - 0.5
+        found[at] = ranked[np.minimum(np.searchsorted(reached, ranks), len(ranked) - 1)]
     return found
