@@ -124,7 +124,7 @@ def _kinds() -> dict[str, Callable[..., Featuriser]]:
     # Imported here: those that are fitted build on these.
     from env.text_features import Ends, Form, NGrams, Reduced
 
-    kinds = (WordLlama, Hashing, PromptFacts, Concatenated, Ends, Form, NGrams, Reduced)
+    kinds = (WordLlama, Hashing, PromptFacts, NoText, Concatenated, Ends, Form, NGrams, Reduced)
     return {kind.kind: kind for kind in kinds}
 
 
@@ -240,6 +240,26 @@ class PromptFacts(Featuriser):
     def config(self) -> dict[str, Any]:
         """Settings."""
         return {"kind": self.kind, "version": 1, "reads": READS}
+
+
+class NoText(Featuriser):
+    """Nothing: one column of zeros, for routers that look at no prompt where there is none to look at.
+
+    Example:
+        >>> NoText().transform(["a", "b"]).tolist()
+        [[0.0], [0.0]]
+    """
+
+    kind = "no_text"
+    d = 1
+
+    def transform(self, prompts: Sequence[str]) -> Floats:
+        """Features ``(n, 1)``."""
+        return np.zeros((len(prompts), 1), dtype=np.float32)
+
+    def config(self) -> dict[str, Any]:
+        """Settings."""
+        return {"kind": self.kind}
 
 
 def _facts(prompt: str) -> list[float]:
