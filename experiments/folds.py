@@ -8,7 +8,7 @@ import numpy as np
 
 from env.contexts import Bools, Contexts, Ints, mean_observed
 from env.errors import BadInput
-from env.features import Featuriser, default_featuriser
+from env.features import Featuriser, NoText, default_featuriser
 from env.splits import SplitBy
 from env.text_features import RECIPES
 from env.trace import Trace
@@ -86,6 +86,17 @@ def prepared(part: Fold, recipe: str, maker: Featuriser | None = None) -> tuple[
         validation=featurised(part.validation, maker),
         test=featurised(part.test, maker),
     ), maker
+
+
+def without_text(part: Fold) -> tuple[Fold, Featuriser]:
+    """A fold of a trace with neither prompts nor features, ready for routers that look at neither."""
+    nothing = NoText()
+
+    def ready(trace: Trace) -> Trace:
+        return replace(trace, features=nothing.transform(trace.prompts), featuriser=nothing.fingerprint)
+
+    # Of a trace that is divided already: features of zeros would make one group of all its queries.
+    return replace(part, train=ready(part.train), validation=ready(part.validation), test=ready(part.test)), nothing
 
 
 def fold(trace: Trace, seed: int, *, resample: bool = False, split_by: SplitBy = "prompt") -> Fold:
