@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from instances.runtime import Runtime as Runtime
     from routers.base import Decision as Decision
     from routers.base import Router as Router
+    from routers.plan_policy import load_policy as load_policy
     from routers.policy import Policy as Policy
 
     make_router = routers.make
@@ -119,6 +120,7 @@ _PUBLIC = {
     "Decision": "routers.base:Decision",
     "Router": "routers.base:Router",
     "Policy": "routers.policy:Policy",
+    "load_policy": "routers.plan_policy:load_policy",
 }
 
 # public modules -> where they lie

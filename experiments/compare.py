@@ -26,10 +26,13 @@ from experiments.bootstrap import Bootstrap, Estimate, estimate
 from experiments.evaluate import DIALS, DecisionsFile, Evaluation, decide_at_every_dial
 from experiments.folds import RESAMPLED, Fold, featurised, fold, has_fixed_training, prepared
 from experiments.metrics import Frontier, mean_over
+from experiments.plans import follow_at_every_dial, learn_plan
 from experiments.savings import Saving, saving
 from experiments.slices import Slicer, Slices
 from experiments.train import Feedback, check_routers, default_feedback, learn
 from routers import router_class
+from routers.attempts import Attempts
+from routers.plan import Plan, kind_of, plan_names
 from routers.policy import Policy
 
 REFERENCES = (
@@ -51,6 +54,7 @@ ZERO, PLACEBO = "zero", "placebo"
 SIMPLE = tuple(name for name in REFERENCES if name not in ("random", ZERO, PLACEBO))
 """The simple rules: who has something new is asked whether it beats the best of them."""
 FIT_TIME = "fit_s"
+_OF_PLANS = "{}: several calls for a query; cost and time are of all of them, the score is of the answer returned"
 BEST, MIDDLE = DIALS.index(1.0), DIALS.index(0.5)
 
 Array: TypeAlias = NDArray[np.float64]
@@ -95,7 +99,7 @@ class Report:
         n_test: test queries of each seed.
         entries: rows, routers first in the order asked for, then fixed arms, then the oracle.
         notes: what a reader must know before believing the figures.
-        policies: the policy of the first seed of each router.
+        policies: the policy of the first seed of each router; plans have none here.
         split_by: what was held out.
         simple: the best of :data:`SIMPLE` on the test queries, which every row's difference is told from.
         slices: what was chosen, and how that went on each task.
@@ -150,7 +154,8 @@ def compare(
 
     Args:
         traces: each is compared on its own.
-        routers: names of ``routers.names()``; :data:`REFERENCES` are added to them, as far as the trace has text.
+        routers: names of ``routers.names()`` and ``routers.plan.plan_names()``; :data:`REFERENCES` are added to them,
+            as far as the trace has text.
         seeds: number of seeds, from 0.
         decisions: Parquet file for every decision on every test query.
         featuriser: what the routers see; when not given, what each was made for, fitted on the prompts of the training
@@ -205,31 +210,42 @@ def _compare_one(
     against: Sequence[str],
 ) -> Report:
     fold(trace, seeds[0], split_by=split_by)  # a trace that cannot be compared on is refused before it is embedded
+    plans = [name for name in routers if name in plan_names()]
+    if plans:
+        Attempts.recorded(trace)  # refuses a trace without the answers that plans look at
     ready = featurised(trace, maker)
     parts = [fold(ready, seed, resample=True, split_by=split_by) for seed in seeds]
     draws = Bootstrap.draw(trace.groups, len(seeds))
     tally, slicer = _Tally(draws, (ZERO, PLACEBO, *against)), Slicer(trace, draws)
     policies: dict[str, Policy] = {}
+    feedback: dict[str, Feedback] = {}
     for part in parts:
         made: list[Evaluation] = [*fixed_arms(part), oracle(part)]
         seen: dict[str, tuple[Fold, Featuriser]] = {}
         for name in routers:
             step(trace.name, part.seed, name)
-            kind = router_class(name)
+            kind = kind_of(name)
             if kind.featuriser not in seen:
                 seen[kind.featuriser] = prepared(part, kind.featuriser, maker)
             own, featuriser = seen[kind.featuriser]
             started = time.perf_counter()
-            policy = learn(own, name, featuriser, feedback=default_feedback(kind, online=True))
+            if issubclass(kind, Plan):
+                plan = learn_plan(own, name, featuriser)
+                feedback[name] = Feedback(plan.metrics["feedback"])
+            else:
+                feedback[name] = default_feedback(kind, online=True)
+                policy = learn(own, name, featuriser, feedback=feedback[name])
+                policies.setdefault(name, policy)
             tally.fit_s.setdefault(name, []).append(time.perf_counter() - started)
-            policies.setdefault(name, policy)
-            made.append(decide_at_every_dial(policy, own.test, router=name, seed=part.seed))
+            if issubclass(kind, Plan):
+                made.append(follow_at_every_dial(plan, own.test, seed=part.seed))
+            else:
+                made.append(decide_at_every_dial(policy, own.test, router=name, seed=part.seed))
         tally.add(part, made)
         slicer.add(part, made)
         for one in made if file is not None else ():
             assert file is not None
             file.add(trace.name, part.test, one)
-    feedback = {name: default_feedback(router_class(name), online=True) for name in routers}
     # Where costs are not known, no arm is the cheapest.
     apart = {*routers, ORACLE} if trace.has_cost else {*routers, ORACLE, CHEAPEST}
     order = [*routers, *(name for name in tally.names if name not in apart), ORACLE]
@@ -241,7 +257,7 @@ def _compare_one(
         tuple(seeds),
         tuple(len(part.test) for part in parts),
         tuple(tally.entry(name, feedback.get(name)) for name in order),
-        tuple(_notes(trace, parts, split_by)),
+        (*_notes(trace, parts, split_by), *([_OF_PLANS.format(", ".join(plans))] if plans else [])),
         policies,
         split_by,
         simple,

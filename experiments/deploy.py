@@ -17,6 +17,8 @@ from env.errors import BadInput
 from env.uris import shown_uri
 from experiments.tracking import BUNDLE, Tracker, connect, exists, speaking_plainly, tracking_uri
 from routers.bundle import POLICY_FILE, WEIGHTS_FILE
+from routers.plan_policy import PlanPolicy
+from routers.plan_policy import load_policy as load_bundle
 from routers.policy import Policy
 
 if TYPE_CHECKING:
@@ -72,6 +74,11 @@ def load_policy(reference: str | Path) -> Policy:
         return Policy.load(reference)
     client = connect(_existing())
     return _download(client, _resolve(client, str(reference)))
+
+
+def load_any(reference: str | Path) -> Policy | PlanPolicy:
+    """A policy as :func:`load_policy` loads it, or the plan that a bundle folder holds."""
+    return load_policy(reference) if str(reference).startswith(_SCHEME) else load_bundle(reference)
 
 
 def promote(reference: str | Path, *, model: str = MODEL, uri: str | None = None) -> Deployed:

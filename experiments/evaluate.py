@@ -36,6 +36,7 @@ class Evaluation:
         arms: ``(D, n)`` the arm chosen for each query at each of ``DIALS``.
         propensities: ``(D, n)`` with which it was chosen.
         outcomes: each ``(D, n)``; a NaN cost or latency was not recorded.
+        calls: ``(D, n)`` how many were made, where a plan may make several; ``None`` for one each.
     """
 
     router: str
@@ -43,6 +44,7 @@ class Evaluation:
     arms: Ints
     propensities: NDArray[np.float64]
     outcomes: Outcomes
+    calls: Ints | None = None
 
 
 def decide_at_every_dial(policy: Policy, test: Trace, *, router: str | None = None, seed: int = 0) -> Evaluation:

@@ -19,9 +19,11 @@ from experiments.evaluate import DIALS, DecisionsFile, decide_at_every_dial, rea
 from experiments.folds import best_single, cheapest, featurised
 from experiments.metrics import Frontier, mean_over
 from experiments.money import per_thousand
+from experiments.plans import follow_at_every_dial
 from experiments.seen import Seen
 from experiments.trace_report import same_arms
-from routers.policy import Policy
+from routers.plan_policy import PlanPolicy
+from routers.policy import Bundled, Policy
 
 _SHOWN_DIALS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -68,7 +70,7 @@ class Judgement:
         ]  # fmt: skip
 
 
-def evaluate(policy: Policy, trace: Trace, *, decisions: str | Path | None = None) -> Judgement:
+def evaluate(policy: Policy | PlanPolicy, trace: Trace, *, decisions: str | Path | None = None) -> Judgement:
     """Evaluate a policy on queries whose prompts it was not trained on.
 
     The policy says which those are (``experiments.seen``), so it does not matter whether the
@@ -96,7 +98,10 @@ def evaluate(policy: Policy, trace: Trace, *, decisions: str | Path | None = Non
     if not len(rows):
         raise BadInput(f"trace {trace.name}: no query has a score for all of the policy's {trace.n_arms} arms")
     test = trace.take(rows)
-    made = decide_at_every_dial(policy, test, seed=seed)
+    if isinstance(policy, PlanPolicy):
+        made = follow_at_every_dial(policy, test, seed=seed)
+    else:
+        made = decide_at_every_dial(policy, test, seed=seed)
     if decisions is not None:
         with DecisionsFile(decisions) as file:
             file.add(trace.name, test, made)
@@ -118,7 +123,7 @@ def evaluate(policy: Policy, trace: Trace, *, decisions: str | Path | None = Non
     }
     return Judgement(
         trace.name,
-        policy.router.name,
+        policy.name,
         _part(seen, test, len(trace) - int(unseen.sum())),
         len(test),
         None if seen is None else len(trace) - int(unseen.sum()),
@@ -128,7 +133,7 @@ def evaluate(policy: Policy, trace: Trace, *, decisions: str | Path | None = Non
     )
 
 
-def _seen(policy: Policy) -> Seen | None:
+def _seen(policy: Bundled) -> Seen | None:
     """The prompts that the policy was trained on; ``None`` where it was never trained on a trace."""
     seen = Seen.from_json(policy.metrics.get("trained_on"))
     if seen is None and "trace_hash" in policy.metrics:
@@ -192,7 +197,7 @@ def _which(judged: Judgement) -> str:
     return f"{judged.part}; {judged.incomplete} left out: not every model was scored"
 
 
-def _arm(policy: Policy, test: Trace, role: str) -> int:
+def _arm(policy: Bundled, test: Trace, role: str) -> int:
     """The arm that training data showed to be the cheapest or the best; without a record, what these data show."""
     name = policy.metrics.get(role)
     if name in policy.arm_names:

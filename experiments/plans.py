@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,46 @@ from env.arms import Arm
 from env.contexts import Contexts, Outcomes, known, mean_observed
 from env.features import Featuriser
 from env.reward import DialMap, Reward
+from env.splits import SplitBy
 from env.trace import Trace
-from experiments.folds import Fold, contexts_of
+from experiments.evaluate import DIALS, Evaluation
+from experiments.folds import Fold, contexts_of, featurised, fold, prepared
 from routers.attempts import Attempts
+from routers.bundle import check_folder
 from routers.dial import cost_weights, fit_dial
-from routers.plan import Followed, Plan, follow, make_plan, plan_class
+from routers.plan import Plan, follow, make_plan, plan_class
 from routers.plan_policy import PlanPolicy
 from routers.policy import DEFAULT_DIAL
+
+
+def train_plan(
+    trace: Trace,
+    plan: str,
+    out: str | Path | None = None,
+    *,
+    seed: int = 0,
+    split_by: SplitBy = "prompt",
+    latency_weight: float = 0.0,
+    settings: Mapping[str, Any] | None = None,
+    featuriser: Featuriser | None = None,
+    arms: Sequence[Arm] = (),
+) -> PlanPolicy:
+    """Train a plan on a trace and put a dial on it; arguments as those of :func:`experiments.train.train`.
+
+    Raises:
+        BadInput: an unknown plan or setting, or a trace that keeps no responses or cannot be split.
+    """
+    recipe = plan_class(plan).featuriser
+    Attempts.recorded(trace)  # what would fail at the end is looked at first
+    if out is not None:
+        check_folder(out)
+    if featuriser is not None:
+        trace = featurised(trace, featuriser)
+    part, maker = prepared(fold(trace, seed, split_by=split_by), recipe, featuriser)
+    policy = learn_plan(part, plan, maker, latency_weight=latency_weight, settings=settings, arms=arms)
+    if out is not None:
+        policy.save(out)
+    return policy
 
 
 def learn_plan(
@@ -107,20 +141,32 @@ def one_by_one(plan: Plan, contexts: Contexts, recorded: Attempts, seed: int) ->
         plan.update(one, follow(plan, one, recorded.take(at), rng).attempts)
 
 
-def follow_at_dials(
-    policy: PlanPolicy, test: Trace, dials: Sequence[float], *, seed: int = 0
-) -> list[Followed]:
-    """What a plan does on recorded answers at each dial; it learns nothing from them.
+def follow_at_every_dial(policy: PlanPolicy, test: Trace, *, seed: int = 0) -> Evaluation:
+    """What a plan does on recorded answers at every dial; it learns nothing from them.
+
+    Returns:
+        An evaluation whose arms are those whose answer was returned, and whose costs and latencies are of all calls.
 
     Raises:
         BadInput: the trace lacks an arm of the policy, or keeps no responses.
     """
     test = test.select_arms(policy.arm_names)
     recorded = Attempts.recorded(test)
-    return [
+    reached = [
         follow(policy.plan, policy.contexts(test.queries, dial=dial), recorded, np.random.default_rng([seed, at]))
-        for at, dial in enumerate(dials)
+        for at, dial in enumerate(DIALS)
     ]
+    columns = zip(
+        *((got.outcomes.score, got.outcomes.cost_usd, got.outcomes.latency_s) for got in reached), strict=True
+    )
+    return Evaluation(
+        policy.name,
+        seed,
+        np.stack([got.arms for got in reached]),
+        np.stack([got.propensities for got in reached]),
+        Outcomes(*(np.stack(column) for column in columns)),
+        np.stack([got.attempts.asked.sum(axis=1) for got in reached]),
+    )
 
 
 def _priced(contexts: Contexts, weight: float) -> Contexts:

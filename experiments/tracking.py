@@ -27,7 +27,7 @@ from env.trace import Trace
 from env.uris import shown_uri, without_secrets
 from experiments.compare import Entry, Report
 from experiments.report import json_rows
-from routers.policy import Policy
+from routers.policy import Bundled
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -197,31 +197,29 @@ class Tracker:
                         self._router(run_id, report, entry, started)
         return run_id
 
-    def training(self, policy: Policy, trace: Trace, *, started: float | None = None) -> str:
+    def training(self, policy: Bundled, trace: Trace, *, started: float | None = None) -> str:
         """Log a training run with its bundle.
 
         Returns:
             The id of the run.
         """
-        with self.run(
-            f"train {policy.router.name} on {trace.name}", started=started, tags={"kind": "training"}
-        ) as run_id:
+        with self.run(f"train {policy.name} on {trace.name}", started=started, tags={"kind": "training"}) as run_id:
             self._dataset(run_id, trace.name, trace.hash, trace.summary(), context="training")
             self.policy(run_id, policy)
         return run_id
 
-    def policy(self, run_id: str, policy: Policy) -> None:
+    def policy(self, run_id: str, policy: Bundled) -> None:
         """Log a policy into a run: settings, what it reached on validation data, and its bundle."""
         validation: Mapping[str, Any] = policy.metrics.get("validation", {})
         reached = {f"validation_{name}": value for name, value in validation.items() if isinstance(value, int | float)}
         told = {name: value for name, value in policy.metrics.items() if isinstance(value, str | int | float)}
         params = {
-            "router": policy.router.name,
+            "router": policy.name,
             "arms": ",".join(policy.arm_names),
             "featuriser": policy.featuriser.fingerprint,
             "latency_weight": policy.reward.latency_weight,
             **told,
-            **{f"setting.{name}": value for name, value in policy.router.settings.items()},
+            **{f"setting.{name}": value for name, value in policy.decider.settings.items()},
         }
         self._log(run_id, params=params, metrics=reached, tags={"policy_version": policy.version})
         with tempfile.TemporaryDirectory() as scratch:

@@ -1,4 +1,4 @@
-"""Extremely randomised trees, grown by scikit-learn and kept as arrays: what bends where a few hundred rows allow it."""
+"""Extremely randomised trees, grown by scikit-learn and kept as arrays: they bend on a few hundred rows already."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ _CHUNK = 1_000_000
 
 
 class ExtraTrees:
-    """The mean of randomised trees, for each of ``K`` targets (Geurts, Ernst, Wehenkel 2006, Extremely randomized trees).
+    """The mean of randomised trees, for each of ``K`` targets.
+
+    Geurts, Ernst, Wehenkel 2006, Extremely randomized trees: a split is the best of random ones.
 
     A row goes left at a node where its value is at most the threshold; a leaf leads to itself.
 
@@ -42,7 +44,9 @@ class ExtraTrees:
         [[0.0, 1.0], [1.0, 0.0]]
     """
 
-    def __init__(self, root: Indices, left: Indices, right: Indices, feature: Indices, threshold: Array, value: Floats) -> None:
+    def __init__(
+        self, root: Indices, left: Indices, right: Indices, feature: Indices, threshold: Array, value: Floats
+    ) -> None:
         self.root, self.left, self.right = root, left, right
         self.feature, self.threshold, self.value = feature, threshold, value
 

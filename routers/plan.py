@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from env.contexts import Bools, Contexts, Ints, Outcomes
 from env.errors import BadInput, nearest
+from routers import names, router_class
 from routers.attempts import Attempts
 from routers.base import Array, Router, RouterState
 
@@ -139,6 +140,24 @@ def plan_class(name: str) -> type[Plan]:
     module, _, attribute = _PLANS[name].partition(":")
     found: type[Plan] = getattr(importlib.import_module(module), attribute)
     return found
+
+
+def kind_of(name: str) -> type[Router] | type[Plan]:
+    """The class behind the name of a plan or of a router; no name is both.
+
+    Raises:
+        BadInput: unknown; the message holds the nearest name.
+        MissingExtra: its optional packages are not installed.
+
+    Example:
+        >>> kind_of("cascade").featuriser, kind_of("ridge").featuriser
+        ('compact', 'default')
+    """
+    if name in _PLANS:
+        return plan_class(name)
+    if name not in names() and (close := nearest(name, _PLANS)):
+        raise BadInput(f"unknown router or plan `{name}`{close}")
+    return router_class(name)
 
 
 def make_plan(name: str, n_arms: int, n_features: int, **settings: Any) -> Plan:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from env.arms import Arm
-from env.contexts import Contexts
+from env.contexts import Contexts, Queries
 from env.features import Featuriser
 from env.reward import DialMap, Reward
 from routers.attempts import Attempt, Attempts
@@ -86,7 +86,13 @@ class PlanPolicy(Bundled):
         return cls(plan_class(name).from_state(state), *rest)
 
     def run(
-        self, prompt: str, call: Call, *, dial: float | None = None, rng: np.random.Generator | None = None
+        self,
+        prompt: str,
+        call: Call,
+        *,
+        dial: float | None = None,
+        task: str | None = None,
+        rng: np.random.Generator | None = None,
     ) -> Answered:
         """Make the calls that the plan asks for on one prompt; calls of one round are made in order of the arms.
 
@@ -97,9 +103,10 @@ class PlanPolicy(Bundled):
             prompt: of the request.
             call: made for every arm that the plan asks for; a failed call is an attempt without a response.
             dial: 0 (cheapest) to 1 (best); the default dial when not given.
+            task: its label, if the plan was trained with labels.
             rng: the only source of randomness; a fresh one when not given.
         """
-        contexts = self.contexts([prompt], dial=dial)
+        contexts = self.contexts(Queries.of([prompt], [task]), dial=dial)
         opening = self.plan.first(contexts, rng or np.random.default_rng())
         asked, made = opening.calls, list[Attempt]()
         number = 0

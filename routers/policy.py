@@ -151,7 +151,9 @@ class Bundled:
         """
         document, arrays = read_bundle(folder)
         if cls.kind not in document and (other := _OTHER[cls.kind]) in document:
-            raise BadInput(f"{folder}: holds the {other} `{document[other]['name']}`, not a {cls.kind}; {_MENDS[other]}")
+            raise BadInput(
+                f"{folder}: holds the {other} `{document[other]['name']}`, not a {cls.kind}; {_MENDS[other]}"
+            )
         try:
             version, fingerprint = document["version"], document["featuriser"]["fingerprint"]
             own = {name[len(_FEATURISER) :]: arrays.pop(name) for name in [*arrays] if name.startswith(_FEATURISER)}

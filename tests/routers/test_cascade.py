@@ -80,7 +80,7 @@ def test_the_index_is_where_the_expected_gain_is_the_price() -> None:
     asked = Contexts.of(contexts.features, ARMS, cost_weight=5.0)
     found = plan.beliefs(asked, Attempts.none(attempts.prompts, ARMS))
     index = plan._index(found)
-    spread = np.sqrt(plan._revealed * found.unasked * (1 - found.unasked))
+    spread = np.sqrt(plan.chances.revealed * found.unasked * (1 - found.unasked))
     draws = np.random.default_rng(0).logistic(size=(200_000, 1, 1))
     seen = found.unasked + spread * np.sqrt(3) / np.pi * draws
     gain = np.maximum(seen - index, 0).mean(axis=0)
@@ -90,7 +90,7 @@ def test_the_index_is_where_the_expected_gain_is_the_price() -> None:
 def test_a_log_probability_that_is_not_told_counts_as_an_ordinary_one() -> None:
     plan, (contexts, attempts) = fitted(), recorded(50, seed=12)
     untold = replace(attempts, logprob=np.full_like(attempts.logprob, np.nan))
-    usual = np.broadcast_to(plan._centre[:, SIGNALS.index("logprob")].astype(np.float32), attempts.logprob.shape)
+    usual = np.broadcast_to(plan.chances.centre[:, SIGNALS.index("logprob")].astype(np.float32), attempts.logprob.shape)
     told, also = (plan.beliefs(contexts, one).answered for one in (untold, replace(attempts, logprob=usual)))
     # The total is mean times words, whose own mean is not exactly the product of the means.
     assert np.isfinite(told).all() and np.abs(told - also).mean() < 0.1
@@ -122,7 +122,7 @@ def test_settings_out_of_range_are_refused(settings: dict[str, float]) -> None:
 
 def test_a_repeated_prompt_is_held_out_whole() -> None:
     """Else what ridge expects of a row would come from its own twin."""
-    from routers.cascade import _folds
+    from routers.chances import _folds
 
     prompts = np.array(["Same", " same", "other"], dtype=object)
     first, second, _ = _folds(Attempts.none(prompts, 2))
