@@ -24,7 +24,7 @@ from env.trace import Trace
 from experiments.baselines import BEST_SINGLE, CHEAPEST, ORACLE, fixed_arms, oracle
 from experiments.bootstrap import Bootstrap, Estimate, estimate
 from experiments.evaluate import DIALS, DecisionsFile, Evaluation, decide_at_every_dial
-from experiments.folds import RESAMPLED, Fold, featurised, fold, has_fixed_training, prepared
+from experiments.folds import RESAMPLED, Fold, featurised, fold, has_fixed_training, prepared, without_text
 from experiments.metrics import Frontier, mean_over
 from experiments.plans import follow_at_every_dial, learn_plan
 from experiments.savings import Saving, saving
@@ -189,10 +189,24 @@ def steps(traces: Sequence[Trace], routers: Sequence[str], seeds: int) -> int:
 
 
 def _with_references(trace: Trace, routers: Sequence[str]) -> list[str]:
-    """The references, then the routers asked for; what is fitted on text is no reference where text was not kept."""
+    """The references, then the routers asked for; what is fitted on text is no reference where text was not kept.
+
+    Where there is nothing to look at, not even features, they are those that look at nothing.
+    """
     fitted = {name for name in REFERENCES if router_class(name).featuriser != "default"}
     without = fitted if None in trace.prompts else set()
-    return list(dict.fromkeys([*(name for name in REFERENCES if name not in without), *routers]))
+    found = dict.fromkeys([*(name for name in REFERENCES if name not in without), *routers])
+    return [name for name in found if not (_is_blind(trace) and _looks(name))]
+
+
+def _is_blind(trace: Trace) -> bool:
+    """True where neither prompts nor features were kept."""
+    return trace.features is None and all(prompt is None for prompt in trace.prompts)
+
+
+def _looks(name: str) -> bool:
+    """Whether a router decides by the prompt."""
+    return router_class(name).capabilities.uses_features
 
 
 def _silent(trace: str, seed: int, router: str) -> None:
@@ -213,7 +227,8 @@ def _compare_one(
     plans = [name for name in routers if name in plan_names()]
     if plans:
         Attempts.recorded(trace)  # refuses a trace without the answers that plans look at
-    ready = featurised(trace, maker)
+    blind = _is_blind(trace)
+    ready = trace if blind else featurised(trace, maker)
     parts = [fold(ready, seed, resample=True, split_by=split_by) for seed in seeds]
     draws = Bootstrap.draw(trace.groups, len(seeds))
     tally, slicer = _Tally(draws, (ZERO, PLACEBO, *against)), Slicer(trace, draws)
@@ -226,7 +241,7 @@ def _compare_one(
             step(trace.name, part.seed, name)
             kind = kind_of(name)
             if kind.featuriser not in seen:
-                seen[kind.featuriser] = prepared(part, kind.featuriser, maker)
+                seen[kind.featuriser] = without_text(part) if blind else prepared(part, kind.featuriser, maker)
             own, featuriser = seen[kind.featuriser]
             started = time.perf_counter()
             if issubclass(kind, Plan):
@@ -337,7 +352,12 @@ class _Tally:
 
 def _notes(trace: Trace, parts: Sequence[Fold], split_by: SplitBy) -> list[str]:
     notes = []
-    if None in trace.prompts:
+    if _is_blind(trace):
+        notes.append(
+            "neither prompts nor features were kept: only routers that look at no prompt are compared, and nothing "
+            "here says what routing by prompt would bring"
+        )
+    elif None in trace.prompts:
         notes.append("some prompts are not kept: nothing can be fitted on words, so the TF-IDF references are left out")
     complete = int(trace.observed.all(axis=1).sum())
     if complete < len(trace):
