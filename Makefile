@@ -57,6 +57,7 @@ docs: $(INSTALLED)  ## Make again what the documents show: the README's table an
 	$(BIN)/python -m experiments.studies.planning --json docs/planning/rows.json --document docs/planning.md
 	$(BIN)/python -m experiments.studies.cascade --out docs/cascade --document docs/cascade.md
 	$(BIN)/python -m experiments.studies.budgets --out docs/budgets --document docs/budgets.md
+	$(BIN)/python -m experiments.studies.routellm --out docs/routellm --document docs/routellm.md
 	$(BIN)/python -m experiments.studies.duels --out docs/duels --document docs/duels.md
 	$(BIN)/python -m experiments.studies.drift --trace paretobandit_val --out docs/drift --document docs/drift.md
 	$(BIN)/python -m experiments.studies.bandit_shares --out docs/bandits --document docs/bandits.md

@@ -25,7 +25,8 @@ _CURVE = ("tfidf_ridge", "auto")
 
 def markdown(rows: Sequence[Row]) -> str:
     """The facts recomputed, a table for each setting and family, the learning curve, and the bars."""
-    lines = ["| all questions | weak, % | strong, % | APGR of random orders |", "|---|---|---|---|"]
+    lines = [f"Seeds: {rows[0]['seeds']}.", ""]
+    lines += ["| all questions | weak, % | strong, % | APGR of random orders |", "|---|---|---|---|"]
     for family in _families(rows, "all questions"):
         weak, strong, area = (
             _row(rows, "all questions", family, _RANDOM, "not named", metric)["value"]
