@@ -88,6 +88,11 @@ def prepared(part: Fold, recipe: str, maker: Featuriser | None = None) -> tuple[
     ), maker
 
 
+def is_blind(trace: Trace) -> bool:
+    """True where neither prompts nor features were kept, so that no router can look at a query."""
+    return trace.features is None and all(prompt is None for prompt in trace.prompts)
+
+
 def without_text(part: Fold) -> tuple[Fold, Featuriser]:
     """A fold of a trace with neither prompts nor features, ready for routers that look at neither."""
     nothing = NoText()
