@@ -24,7 +24,7 @@ from env.trace import Trace
 from experiments.baselines import BEST_SINGLE, CHEAPEST, ORACLE, fixed_arms, oracle
 from experiments.bootstrap import Bootstrap, Estimate, estimate
 from experiments.evaluate import DIALS, DecisionsFile, Evaluation, decide_at_every_dial
-from experiments.folds import RESAMPLED, Fold, featurised, fold, has_fixed_training, prepared, without_text
+from experiments.folds import RESAMPLED, Fold, featurised, fold, has_fixed_training, is_blind, prepared, without_text
 from experiments.metrics import Frontier, mean_over
 from experiments.plans import follow_at_every_dial, learn_plan
 from experiments.savings import Saving, saving
@@ -196,12 +196,7 @@ def _with_references(trace: Trace, routers: Sequence[str]) -> list[str]:
     fitted = {name for name in REFERENCES if router_class(name).featuriser != "default"}
     without = fitted if None in trace.prompts else set()
     found = dict.fromkeys([*(name for name in REFERENCES if name not in without), *routers])
-    return [name for name in found if not (_is_blind(trace) and _looks(name))]
-
-
-def _is_blind(trace: Trace) -> bool:
-    """True where neither prompts nor features were kept."""
-    return trace.features is None and all(prompt is None for prompt in trace.prompts)
+    return [name for name in found if not (is_blind(trace) and _looks(name))]
 
 
 def _looks(name: str) -> bool:
@@ -227,7 +222,7 @@ def _compare_one(
     plans = [name for name in routers if name in plan_names()]
     if plans:
         Attempts.recorded(trace)  # refuses a trace without the answers that plans look at
-    blind = _is_blind(trace)
+    blind = is_blind(trace)
     ready = trace if blind else featurised(trace, maker)
     parts = [fold(ready, seed, resample=True, split_by=split_by) for seed in seeds]
     draws = Bootstrap.draw(trace.groups, len(seeds))
@@ -352,7 +347,7 @@ class _Tally:
 
 def _notes(trace: Trace, parts: Sequence[Fold], split_by: SplitBy) -> list[str]:
     notes = []
-    if _is_blind(trace):
+    if is_blind(trace):
         notes.append(
             "neither prompts nor features were kept: only routers that look at no prompt are compared, and nothing "
             "here says what routing by prompt would bring"
