@@ -200,8 +200,8 @@ def _with_references(trace: Trace, routers: Sequence[str]) -> list[str]:
 
 
 def _looks(name: str) -> bool:
-    """Whether a router decides by the prompt."""
-    return router_class(name).capabilities.uses_features
+    """Whether a router, or plan, decides by the prompt."""
+    return name in plan_names() or router_class(name).capabilities.uses_features
 
 
 def _silent(trace: str, seed: int, router: str) -> None:
