@@ -6,6 +6,7 @@ same dials. ``experiments.metrics`` says what is computed, ``experiments.bootstr
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -14,21 +15,23 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from env.contexts import known
 from env.errors import BadInput
 from env.features import Featuriser
 from env.splits import SplitBy
 from env.trace import Trace
-from experiments.baselines import BEST_SINGLE, CHEAPEST, ORACLE, fixed_arms, oracle
-from experiments.bootstrap import Bootstrap, Estimate, estimate
-from experiments.evaluate import DIALS, DecisionsFile, Evaluation, decide_at_every_dial
+from experiments.baselines import CHEAPEST, ORACLE, fixed_arms, oracle
+from experiments.bootstrap import Bootstrap
+from experiments.evaluate import DecisionsFile, Evaluation, decide_at_every_dial
 from experiments.folds import RESAMPLED, Fold, featurised, fold, has_fixed_training, is_blind, prepared, without_text
-from experiments.metrics import Frontier, mean_over
 from experiments.plans import follow_at_every_dial, learn_plan
-from experiments.savings import Saving, saving
 from experiments.slices import Slicer, Slices
+from experiments.tally import FIT_TIME as FIT_TIME
+from experiments.tally import PLACEBO as PLACEBO
+from experiments.tally import ZERO as ZERO
+from experiments.tally import Entry as Entry
+from experiments.tally import Tally
 from experiments.train import Feedback, check_routers, default_feedback, learn
 from routers import router_class
 from routers.attempts import Attempts
@@ -50,41 +53,12 @@ REFERENCES = (
 )
 """In every comparison, asked for or not: what a router has to beat before it is worth having."""
 DEFAULT_ROUTERS = (*REFERENCES, "ucb1", "linucb", "linear_thompson")
-ZERO, PLACEBO = "zero", "placebo"
 SIMPLE = tuple(name for name in REFERENCES if name not in ("random", ZERO, PLACEBO))
 """The simple rules: who has something new is asked whether it beats the best of them."""
-FIT_TIME = "fit_s"
 _OF_PLANS = "{}: several calls for a query; cost and time are of all of them, the score is of the answer returned"
-BEST, MIDDLE = DIALS.index(1.0), DIALS.index(0.5)
 
-Array: TypeAlias = NDArray[np.float64]
 Step: TypeAlias = Callable[[str, int, str], None]
 """Called before each router with the trace's name, the seed and the router's name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One row of a comparison.
-
-    Attributes:
-        router: its name.
-        feedback: what it learned from; ``None`` for what is not a router.
-        per_seed: each metric ``(S,)``, NaN where it has no value.
-        pooled: each metric over all seeds, with its interval.
-        cost: ``(D,)`` mean dollars a query at each dial, over seeds.
-        score: ``(D,)`` mean score.
-        band: ``(2, D)`` interval of the mean score.
-        saving: what it saves at the best single arm's score; ``None`` where costs are not known.
-    """
-
-    router: str
-    feedback: Feedback | None
-    per_seed: Mapping[str, Array]
-    pooled: Mapping[str, Estimate]
-    cost: Array
-    score: Array
-    band: Array
-    saving: Saving | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +67,7 @@ class Report:
 
     Attributes:
         trace: its name.
-        trace_hash: of the evaluated data.
+        trace_hash: of the whole trace.
         summary: counts and means, as ``Trace.summary`` gives them.
         seeds: that were run.
         n_test: test queries of each seed.
@@ -103,6 +77,7 @@ class Report:
         split_by: what was held out.
         simple: the best of :data:`SIMPLE` on the test queries, which every row's difference is told from.
         slices: what was chosen, and how that went on each task.
+        stream_hash: of exactly what was evaluated: the test queries of each seed, in order, with all their outcomes.
     """
 
     trace: str
@@ -116,6 +91,7 @@ class Report:
     split_by: SplitBy = "prompt"
     simple: str | None = None
     slices: Slices | None = None
+    stream_hash: str = ""
 
     def entry(self, router: str) -> Entry | None:
         """The row of a router, ``None`` if it was not run."""
@@ -135,6 +111,9 @@ class Report:
                 found.append({**common, "seed": None, "value": pooled.value, "low": pooled.low, "high": pooled.high})
                 for seed, value in zip(self.seeds, entry.per_seed[metric], strict=True):
                     found.append({**common, "seed": seed, "value": known(value), "low": None, "high": None})
+            for metric, p_value in entry.adjusted.items():
+                named = {"trace": self.trace, "router": entry.router, "metric": f"adjusted_p_{metric}"}
+                found.append({**named, "seed": None, "value": p_value, "low": None, "high": None})
         order = ("trace", "router", "seed", "metric", "value", "low", "high")
         return [{key: row[key] for key in order} for row in found]
 
@@ -226,7 +205,7 @@ def _compare_one(
     ready = trace if blind else featurised(trace, maker)
     parts = [fold(ready, seed, resample=True, split_by=split_by) for seed in seeds]
     draws = Bootstrap.draw(trace.groups, len(seeds))
-    tally, slicer = _Tally(draws, (ZERO, PLACEBO, *against)), Slicer(trace, draws)
+    tally, slicer = Tally(draws, (ZERO, PLACEBO, *against)), Slicer(trace, draws)
     policies: dict[str, Policy] = {}
     feedback: dict[str, Feedback] = {}
     for part in parts:
@@ -266,83 +245,29 @@ def _compare_one(
         trace.summary(),
         tuple(seeds),
         tuple(len(part.test) for part in parts),
-        tuple(tally.entry(name, feedback.get(name)) for name in order),
+        tally.entries(order, feedback),
         (*_notes(trace, parts, split_by), *([_OF_PLANS.format(", ".join(plans))] if plans else [])),
         policies,
         split_by,
         simple,
         slicer.slices(),
+        stream_hash(seeds, [part.test for part in parts]),
     )
 
 
-class _Tally:
-    """Means per router, seed and dial, on the data and on every replicate; ``against`` is what rows are held to."""
+def stream_hash(seeds: Sequence[int], tests: Sequence[Trace]) -> str:
+    """SHA-256, hex, of what was evaluated: for each seed its number and the hash of its test queries.
 
-    def __init__(self, draws: Bootstrap, against: Sequence[str]) -> None:
-        self.draws, self.against = draws, tuple(dict.fromkeys(against))
-        self.fit_s: dict[str, list[float]] = {}
-        # name -> one (1 + B, D) array a seed; row 0 is the data as it is, the others are the replicates.
-        self._cost: dict[str, list[Array]] = {}
-        self._score: dict[str, list[Array]] = {}
-        self._aiq: dict[str, list[Array]] = {}
+    Two reports with one stream hash were made on the same queries and outcomes, whatever was learned before.
 
-    @property
-    def names(self) -> list[str]:
-        """Everything that was added, in order."""
-        return list(self._cost)
-
-    def add(self, part: Fold, made: Sequence[Evaluation]) -> None:
-        """Take in the decisions of one seed; baselines must be among them."""
-        drawn = self.draws.prompts[:, part.test_index]
-        weights = np.vstack([np.ones((1, len(part.test))), drawn])
-        for one in made:
-            self._cost.setdefault(one.router, []).append(mean_over(weights, one.outcomes.cost_usd))
-            self._score.setdefault(one.router, []).append(mean_over(weights, one.outcomes.score))
-        left = self._cost[CHEAPEST][-1][:, 0], self._score[CHEAPEST][-1][:, 0]
-        right = self._cost[BEST_SINGLE][-1][:, 0]
-        for one in made:
-            frontier = Frontier(self._cost[one.router][-1], self._score[one.router][-1], *left, right)
-            self._aiq.setdefault(one.router, []).append(frontier.aiq)
-
-    def hold_to_best(self, names: Sequence[str]) -> str | None:
-        """Tell every row's difference from the best of some routers too; its name.
-
-        The best on the test queries: whoever beats it was given no easier rule to beat.
-        """
-        if not names:
-            return None
-        aiq = {name: float(np.mean([one[0] for one in self._aiq[name]])) for name in names}
-        last = {name: float(np.mean([one[0, BEST] for one in self._score[name]])) for name in names}
-        best = max(names, key=(last if np.isnan([*aiq.values()]).any() else aiq).__getitem__)
-        self.against = tuple(dict.fromkeys([*self.against, best]))
-        return best
-
-    def entry(self, name: str, feedback: Feedback | None) -> Entry:
-        """The row of a router."""
-        score, cost = np.stack(self._score[name]), np.stack(self._cost[name])
-        figures: dict[str, Array] = {"aiq": np.stack(self._aiq[name])}
-        for reference in self.against:
-            if reference in self._aiq:
-                figures[f"delta_aiq_{reference}"] = figures["aiq"] - np.stack(self._aiq[reference])
-                against = np.stack(self._score[reference])
-                figures[f"delta_score_{reference}"] = score[..., BEST] - against[..., BEST]
-        figures["score_at_dial_1"], figures["cost_usd_at_dial_1"] = score[..., BEST], cost[..., BEST]
-        figures["score_at_dial_0.5"], figures["cost_usd_at_dial_0.5"] = score[..., MIDDLE], cost[..., MIDDLE]
-        per_seed = {metric: values[:, 0] for metric, values in figures.items()}
-        pooled = {
-            metric: found
-            for metric, values in figures.items()
-            if (found := estimate(values[:, 0], self.draws.pooled(values[:, 1:]))) is not None
-        }
-        if name in self.fit_s:
-            per_seed[FIT_TIME] = np.array(self.fit_s[name])
-            pooled[FIT_TIME] = Estimate(float(per_seed[FIT_TIME].mean()))
-        heights = [estimate(score[:, 0, at], self.draws.pooled(score[:, 1:, at])) for at in range(len(DIALS))]
-        band = np.array([[np.nan if h is None or h.low is None else h.low for h in heights],
-                         [np.nan if h is None or h.high is None else h.high for h in heights]])  # fmt: skip
-        best = (np.stack(values[BEST_SINGLE])[..., BEST] for values in (self._cost, self._score))
-        saved = saving(cost, score, *best, self.draws)
-        return Entry(name, feedback, per_seed, pooled, cost[:, 0].mean(axis=0), score[:, 0].mean(axis=0), band, saved)
+    Example:
+        >>> from env.trace_io import from_rows
+        >>> test = from_rows([{"query_id": "q", "prompt": "2 + 2?", "model": "a", "score": 1.0}])
+        >>> stream_hash([0, 1], [test, test]) == stream_hash([1, 0], [test, test])
+        False
+    """
+    lines = [f"{seed} {test.hash}\n" for seed, test in zip(seeds, tests, strict=True)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _notes(trace: Trace, parts: Sequence[Fold], split_by: SplitBy) -> list[str]:

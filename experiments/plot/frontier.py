@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.baselines import ORACLE, fixed_name
-from experiments.compare import PLACEBO, ZERO, Array, Entry, Report
+from experiments.bootstrap import Array
+from experiments.compare import PLACEBO, ZERO, Entry, Report
 from experiments.plot.style import COLOURS, empty_figure
 from experiments.report import title
 from experiments.train import Feedback
