@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from env.contexts import Contexts, Floats, Ints, Outcomes
+from env.contexts import Contexts, Floats, Ints
 from env.errors import BadInput
 from env.files import write_json
 from env.routing_table import RoutingTable
@@ -29,6 +29,8 @@ from experiments.bootstrap import Array
 from experiments.documents import put
 from experiments.folds import featurised
 from experiments.plot.style import COLOURS, empty_figure, save
+from experiments.prequential import REGAINED, recovery, replayed
+from experiments.prequential import rewards as rewards_of
 from experiments.studies.bandit_shares import principal_axes
 from routers import make
 
@@ -37,10 +39,6 @@ Play: TypeAlias = Callable[["World", Batch, int], Ints]
 
 BEFORE, AFTER = 2_000, 1_500
 """Rounds before the change and after it."""
-WINDOW = 20
-"""Rounds of the trailing mean."""
-REGAINED = 0.5
-"""Share of the difference that counts as recovery."""
 COMPONENTS = 16
 COST_WEIGHT = 100.0
 """Score points per dollar."""
@@ -48,7 +46,6 @@ FACTOR = 0.01
 """What is left of the dearest arm's price."""
 OWN, RIVALS = "watchful_linucb", ("linucb", "paretobandit")
 _FIRST_SEED = 1_000
-_REPLICATES = 400
 
 
 @dataclass(frozen=True)
@@ -96,8 +93,7 @@ class World:
 
 def rewards(batch: Batch) -> Array:
     """``(n, K)`` score minus weighted cost; far below all where an arm is closed."""
-    worth = np.nan_to_num(batch.score) - COST_WEIGHT * np.nan_to_num(batch.cost_usd)
-    return np.where(batch.mask, worth, -10.0)
+    return rewards_of(batch, COST_WEIGHT)
 
 
 def plays(names: Sequence[str]) -> dict[str, Play]:
@@ -106,11 +102,7 @@ def plays(names: Sequence[str]) -> dict[str, Play]:
     def own(name: str) -> Play:
         def play(world: World, batch: Batch, seed: int) -> Ints:
             router = make(name, world.table.n_arms, world.features.shape[1])
-            contexts = Contexts.of(
-                world.features[batch.rows], world.table.n_arms, cost_weight=COST_WEIGHT, mask=batch.mask
-            )
-            outcomes = Outcomes(batch.told, batch.cost_usd, batch.latency_s)
-            return router.replay(contexts, outcomes, np.random.default_rng(seed)).arms
+            return replayed(router, world.features, batch, COST_WEIGHT, seed)
 
         return play
 
@@ -143,25 +135,6 @@ def paretobandit(world: World, batch: Batch, seed: int) -> Ints:
     return arms
 
 
-def rounds_to_recover(gaps: Array, loss: float) -> int:
-    """Rounds until the trailing mean of the gap, over all streams, is at most half of the loss.
-
-    Args:
-        gaps: ``(S, n)`` reward of the arm that is best after the change minus that of the arm chosen, on one query.
-        loss: mean gap of going on with the arm that was best before.
-
-    Returns:
-        From :data:`WINDOW` (at once) to ``n`` (not in this time).
-
-    Example:
-        >>> rounds_to_recover(np.repeat([[0.4, 0.1]], 50, axis=1).reshape(1, -1), 0.4)
-        64
-    """
-    trailing = np.convolve(gaps.mean(axis=0), np.ones(WINDOW) / WINDOW, "valid")
-    there = np.flatnonzero(trailing <= (1 - REGAINED) * loss + 1e-9)
-    return int(there[0]) + WINDOW if len(there) else gaps.shape[1]
-
-
 def study(
     trace: Trace, names: Sequence[str], streams: int, *, say: Callable[[str], None] = lambda line: None
 ) -> list[dict[str, Any]]:
@@ -190,13 +163,11 @@ def study(
             arms = [play(world, batch, _FIRST_SEED + at) for at, batch in enumerate(batches)]
             got = np.stack([w[np.arange(len(a)), a] for w, a in zip(worth, arms, strict=True)])
             gaps = np.stack([w[BEFORE:, now.argmax()] for w in worth]) - got[:, BEFORE:]
-            draws = np.random.default_rng(0).integers(streams, size=(_REPLICATES, streams))
-            spread = [rounds_to_recover(gaps[drawn], loss) for drawn in draws]
-            low, high = np.quantile(spread, [0.025, 0.975])
+            found = recovery(gaps, loss)
             curve = 1 - gaps.mean(axis=0).reshape(-1, 10).mean(axis=1) / loss
             rows.append(
-                {"scenario": label, "router": name, "rounds": rounds_to_recover(gaps, loss)}
-                | {"low": float(low), "high": float(high), "loss": loss}
+                {"scenario": label, "router": name, "rounds": int(found.value)}
+                | {"low": found.low, "high": found.high, "loss": loss}
                 | {"reward_before": float(got[:, :BEFORE].mean()), "reward_after": float(got[:, BEFORE:].mean())}
                 | {"curve": np.round(curve, 4).tolist()}
             )
