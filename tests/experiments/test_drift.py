@@ -12,8 +12,9 @@ import pytest
 from env.errors import BadInput
 from env.features import Hashing
 from experiments.folds import featurised
+from experiments.prequential import WINDOW, rounds_to_recover
 from experiments.studies import drift
-from experiments.studies.drift import WINDOW, World, markdown, rounds_to_recover, study, verdicts
+from experiments.studies.drift import World, markdown, study, verdicts
 from tests.conftest import make_trace
 
 ROOT = Path(__file__).parents[2]
