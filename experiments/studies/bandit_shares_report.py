@@ -39,23 +39,46 @@ def verdicts(rows: Sequence[Row]) -> list[str]:
     for row in _whole(rows):
         bar = next((bars[row["start"]] for words, bars in BARS.items() if row["sets"].startswith(words)), None)
         if bar is not None:
-            met = row["share"] is not None and row["share"] >= bar
-            lines.append(
-                f"{row['sets']}, {row['start']}: {'met' if met else '**not met**'} ({_share(row)}, asked for {bar})"
-            )
+            lines.append(f"{row['sets']}, {row['start']}: {_verdict(row, bar)}")
     return lines
 
 
-def put(rows: Sequence[Row], text: str, where: str) -> str:
-    """A document's text with the table between its markers.
+def few_markdown(rows: Sequence[Row]) -> str:
+    """A table for each number of pulls: gains set by set, and shares of the sums; then the bars."""
+    blocks, bars = [], []
+    for pulls in dict.fromkeys(row["pulls"] for row in rows):
+        here = [row for row in rows if row["pulls"] == pulls]
+        sets = list(dict.fromkeys(row["sets"] for row in here))
+        lines = [
+            f"Over the zero router after {pulls:,} pulls an arm:",
+            "",
+            f"| learner | {' | '.join(sets)} | share of ridge, all queries | share of ridge, the same queries |",
+            "|---" * (len(sets) + 3) + "|",
+        ]
+        for learner in dict.fromkeys(row["learner"] for row in here):
+            found = {(row["sets"], row["against"]): row for row in here if row["learner"] == learner}
+            gains = " | ".join(f"{found[name, 'all']['daiq']:+.4f}" for name in sets)
+            lines.append(
+                f"| {learner} | {gains} | {_share(found[sets[-1], 'all'])} | {_share(found[sets[-1], 'same'])} |"
+            )
+            start = learner.removeprefix("bandit, ").removesuffix(" start")
+            if start != learner:
+                bar = BARS["at most" if pulls <= 25 else "at least"][start]
+                bars.append(f"- {pulls:,} pulls an arm, {sets[-1]}, {start}: {_verdict(found[sets[-1], 'all'], bar)}")
+        blocks.append("\n".join(lines))
+    return "\n\n".join([*blocks, "\n".join(bars)])
+
+
+def put(name: str, table: str, text: str, where: str) -> str:
+    """A document's text with a table between the markers of its name.
 
     Raises:
         BadInput: the document has no such markers.
     """
-    block = re.compile(r"(<!-- bandits -->\n).*?(<!-- /bandits -->)", re.DOTALL)
+    block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
     if not block.search(text):
-        raise BadInput(f"{where}: no `<!-- bandits -->` ... `<!-- /bandits -->`")
-    return block.sub(lambda match: f"{match[1]}\n{markdown(rows)}\n\n{match[2]}", text)
+        raise BadInput(f"{where}: no `<!-- {name} -->` ... `<!-- /{name} -->`")
+    return block.sub(lambda match: f"{match[1]}\n{table}\n\n{match[2]}", text)
 
 
 def picture(rows: Sequence[Row], folder: Path) -> list[Path]:
@@ -94,3 +117,8 @@ def _share(row: Row) -> str:
     if row["share"] is None:
         return "none: ridge is not surely above zero"
     return f"{row['share']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+
+
+def _verdict(row: Row, bar: float) -> str:
+    met = row["share"] is not None and row["share"] >= bar
+    return f"{'met' if met else '**not met**'} ({_share(row)}, asked for {bar})"

@@ -31,7 +31,7 @@ from experiments.folds import featurised
 from experiments.plot.style import COLOURS, empty_figure, save
 from experiments.prequential import REGAINED, recovery, replayed
 from experiments.prequential import rewards as rewards_of
-from experiments.studies.bandit_shares import principal_axes
+from experiments.studies.bandit_problems import principal_axes
 from routers import make
 
 Play: TypeAlias = Callable[["World", Batch, int], Ints]

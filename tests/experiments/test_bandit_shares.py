@@ -13,13 +13,18 @@ from env.errors import BadInput
 from env.features import Hashing
 from experiments.bootstrap import Bootstrap
 from experiments.folds import featurised
-from experiments.studies.bandit_shares import CANDIDATES, Problem, choose, study
-from experiments.studies.bandit_shares_report import markdown, put, verdicts
+from experiments.studies import bandit_few_pulls
+from experiments.studies.bandit_few_pulls import few_pulls, matter
+from experiments.studies.bandit_problems import Problem, divide
+from experiments.studies.bandit_shares import CANDIDATES, choose, study
+from experiments.studies.bandit_shares_report import few_markdown, markdown, put, verdicts
 from tests.conftest import make_trace
 
 ROOT = Path(__file__).parents[2]
 MAKER = Hashing(16)
 FEW = (CANDIDATES[0], CANDIDATES[-1])
+SETTINGS = {"cold": FEW[0], "warm": FEW[1]}
+MATTER = "told which arms matter, those asked equally often"
 
 
 @pytest.fixture(scope="module")
@@ -66,16 +71,50 @@ def test_the_first_figure_is_the_data_and_the_others_its_replicates(problem: Pro
 
 
 def test_a_study_gives_every_figure_and_again_the_same() -> None:
-    rows = study([make_trace(n=160)], 2, maker=MAKER, candidates=FEW)
-    assert {row["start"] for row in rows} == {"cold", "warm"}
-    assert all(row["share"] is None or row["low"] <= row["share"] <= row["high"] for row in rows)
-    assert rows == study([make_trace(n=160)], 2, maker=MAKER, candidates=FEW)
+    one, again = (study(divide([make_trace(n=160)], 2, MAKER), SETTINGS) for _ in range(2))
+    assert {row["start"] for row in one} == {"cold", "warm"}
+    assert all(row["share"] is None or row["low"] <= row["share"] <= row["high"] for row in one)
+    assert one == again
+
+
+def test_a_pass_cut_short_ends_there(problem: Problem) -> None:
+    assert problem.learned(FEW[0], rows=12).state().arrays["count"][0].sum() == 12
+    np.testing.assert_array_equal(problem.stream(FEW[0])[1][:12], problem.stream(FEW[1])[1][:12])
+
+
+def test_better_informed_learners_get_as_many_outcomes_as_the_bandit(problem: Problem) -> None:
+    n_arms, pulls = problem.part.train.n_arms, 10
+    learners = bandit_few_pulls._learners(SETTINGS, pulls)
+    counts = {}
+    for name in ("every arm asked equally often", MATTER, "every arm asked, on as many queries as it has pulls"):
+        router, among = learners[name](problem)
+        counts[name] = router.state().arrays["count"][0]
+        assert counts[name].sum() == pulls * n_arms
+        assert among is None or not counts[name][~among].any()
+    assert np.ptp(counts["every arm asked equally often"]) <= 1
+
+
+def test_only_arms_that_matter_are_chosen_by_who_is_told_of_them(problem: Problem) -> None:
+    one = np.arange(problem.part.train.n_arms) == problem.part.cheapest
+    draws = Bootstrap.draw(make_trace(n=160).groups, 1, replicates=2)
+    cheapest = problem.part.test.score[:, one].mean()
+    assert problem.tested(problem.fitted("ridge"), draws, one)[0] == pytest.approx(cheapest, abs=1e-6)
+    assert matter(problem.part.train)[problem.part.cheapest]
+
+
+def test_few_pulls_are_measured_where_a_set_holds_them_against_both_ridges() -> None:
+    sets = divide([make_trace(n=160)], 1, MAKER)
+    rows = few_pulls(sets, SETTINGS, pulls=(10, 10_000))
+    assert {row["pulls"] for row in rows} == {10} and {row["against"] for row in rows} == {"all", "same"}
+    whole = [row for row in rows if row["learner"].startswith("told every outcome of all") and row["against"] == "all"]
+    assert all(row["daiq"] == row["ridge_daiq"] for row in whole)
+    assert "Over the zero router after 10 pulls an arm:" in few_markdown(rows)
 
 
 def test_a_trace_without_costs_is_refused() -> None:
     trace = make_trace()
     with pytest.raises(BadInput, match="the cost of every outcome"):
-        study([replace(trace, cost_usd=np.full_like(trace.cost_usd, np.nan))], 1, maker=MAKER)
+        divide([replace(trace, cost_usd=np.full_like(trace.cost_usd, np.nan))], 1, MAKER)
 
 
 @pytest.mark.parametrize(("share", "met"), [(0.86, True), (0.84, False), (None, False)])
@@ -86,9 +125,11 @@ def test_a_bar_is_met_by_the_share_itself(share: float | None, met: bool) -> Non
 
 def test_a_document_without_markers_is_refused() -> None:
     with pytest.raises(BadInput, match=r"page\.md: no `<!-- bandits -->`"):
-        put([], "nothing here", "page.md")
+        put("bandits", "", "nothing here", "page.md")
 
 
 def test_the_page_shows_the_study_that_was_run() -> None:
     rows = json.loads((ROOT / "docs" / "bandits" / "rows.json").read_text())
-    assert markdown(rows) in (ROOT / "docs" / "bandits.md").read_text()
+    few = json.loads((ROOT / "docs" / "bandits" / "few_pulls.json").read_text())
+    page = (ROOT / "docs" / "bandits.md").read_text()
+    assert markdown(rows) in page and few_markdown(few) in page
