@@ -65,19 +65,14 @@ def bootstrap(
         >>> 0.44 < found.low < 0.5 < found.high < 0.56
         True
     """
-    numbers, at = np.unique(groups, return_inverse=True)
-    n_groups = len(numbers)
-    sums = np.stack([_summed(column, at, n_groups) for parts in estimates.values() for column in _columns(parts)])
-    # All that value and standard error of a replicate are made of: sums of N, D, N^2, N D and D^2.
-    above, below = sums[0::2], sums[1::2]
-    moments = np.stack([above, below, above**2, above * below, below**2]).reshape(-1, n_groups).T
-    moments = np.ascontiguousarray(moments)
+    moments, places = _moments(estimates, groups)
+    n_groups = len(moments)
     drawn = np.empty((replicates, moments.shape[1]))
     for replicate in range(replicates):
         counts = np.bincount(rng.integers(n_groups, size=n_groups), minlength=n_groups)
         drawn[replicate] = counts.astype(np.float64) @ moments
-    value, error = _value_and_error(moments.sum(axis=0)[None], len(estimates), n_groups)
-    values, errors = _value_and_error(drawn, len(estimates), n_groups)
+    value, error = _value_and_error(moments.sum(axis=0)[None], places, n_groups)
+    values, errors = _value_and_error(drawn, places, n_groups)
     tail = (1 - level) / 2
     found = {}
     for column, name in enumerate(estimates):
@@ -95,18 +90,40 @@ def bootstrap(
     return found
 
 
-def _columns(parts: Parts) -> tuple[Doubles, Doubles]:
-    ones = np.ones(len(parts.numerator)) if parts.denominator is None else parts.denominator
-    return parts.numerator, ones
+def _moments(estimates: Mapping[str, Parts], groups: Ints) -> tuple[Doubles, Ints]:
+    """What value and standard error of a replicate are made of, by prompt: N, D, N^2, N D and D^2.
+
+    Returns:
+        ``(G, C)`` different columns, and ``(5, E)`` which of them each estimate is made of: means share their D.
+    """
+    numbers, at = np.unique(groups, return_inverse=True)
+    columns: dict[tuple[str, str], Doubles] = {}
+    places = []
+
+    def summed(values: Doubles | None) -> Doubles:
+        return np.asarray(np.bincount(at, weights=values, minlength=len(numbers)), dtype=np.float64)
+
+    sizes = summed(None)
+    for name, parts in estimates.items():
+        above = summed(parts.numerator)
+        own = "" if parts.denominator is None else name
+        below = sizes if parts.denominator is None else summed(parts.denominator)
+        made = {
+            ("N", name): above,
+            ("D", own): below,
+            ("NN", name): above**2,
+            ("ND", name): above * below,
+            ("DD", own): below**2,
+        }
+        columns |= made
+        places.append([*made])
+    number = {key: column for column, key in enumerate(columns)}
+    return np.stack([*columns.values()], axis=1), np.array([[number[key] for key in keys] for keys in places]).T
 
 
-def _summed(values: Doubles, at: Ints, n_groups: int) -> Doubles:
-    return np.asarray(np.bincount(at, weights=values, minlength=n_groups), dtype=np.float64)
-
-
-def _value_and_error(moments: Doubles, n_estimates: int, n_groups: int) -> tuple[Doubles, Doubles]:
-    """Ratios ``(B, E)`` and their standard errors from sums ``(B, 5 * E)``."""
-    above, below, squares, products, below_squares = moments.reshape(len(moments), 5, n_estimates).transpose(1, 0, 2)
+def _value_and_error(sums: Doubles, places: Ints, n_groups: int) -> tuple[Doubles, Doubles]:
+    """Ratios ``(B, E)`` and their standard errors from sums ``(B, C)``."""
+    above, below, squares, products, below_squares = (sums[:, columns] for columns in places)
     with np.errstate(divide="ignore", invalid="ignore"):
         value = above / below
         spread = squares - 2 * value * products + value**2 * below_squares

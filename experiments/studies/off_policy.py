@@ -11,6 +11,7 @@ What a log is worth to learn from is the other half: :mod:`experiments.studies.o
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -82,10 +83,12 @@ class Table:
     Attributes:
         trace: every arm observed, featurised.
         features: ``(n, m)`` what the reward is modelled by.
+        groups: ``(n,)`` a number per prompt.
     """
 
     trace: Trace
     features: Floats
+    groups: Ints
 
     @classmethod
     def of(cls, trace: Trace) -> Table:
@@ -93,7 +96,7 @@ class Table:
         ready = featurised(trace.complete())
         assert ready.features is not None
         center, axes = principal_axes(ready.features, COMPONENTS)
-        return cls(ready, np.asarray((ready.features - center) @ axes, dtype=np.float32))
+        return cls(ready, np.asarray((ready.features - center) @ axes, dtype=np.float32), ready.groups)
 
     def law(self, router: str, share: float, *, dial: float) -> Doubles:
         """``(n, K)`` a trained router's greedy law with a share of uniform choices."""
@@ -112,7 +115,7 @@ class Table:
             actions=arms,
             rewards=self.trace.score[rows, arms],
             propensities=chances[np.arange(n), arms],
-            groups=self.trace.groups[rows],
+            groups=self.groups[rows],
             name=self.trace.name,
         )
         return log, rows
@@ -191,15 +194,26 @@ def study(
     *,
     logs: int = LOGS,
     conditions: Sequence[Condition] = CONDITIONS,
-    say: Callable[[str], None] = lambda line: None,
+    done: Sequence[dict[str, Any]] = (),
+    keep: Callable[[list[dict[str, Any]]], object] = lambda rows: None,
 ) -> list[dict[str, Any]]:
-    """Every condition on every table; rows as of :func:`tried`."""
-    rows = []
+    """Every condition on every table; rows as of :func:`tried`.
+
+    Args:
+        traces: recorded tables.
+        logs: a condition.
+        conditions: to be tried.
+        done: rows of an earlier run, which are not made again.
+        keep: given all rows so far after every condition.
+    """
+    rows = [*done]
     for trace in traces:
         table = Table.of(trace)
         for condition in conditions:
+            if any((row["trace"], row["condition"], row["logs"]) == (trace.name, str(condition), logs) for row in rows):
+                continue
             rows += tried(table, condition, logs)
-            say(f"{trace.name}, {condition}: {logs} logs")
+            keep(rows)
     return rows
 
 
@@ -208,15 +222,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.studies.off_policy")
     parser.add_argument("--data", default="bundled", help="`bundled`, or a folder with more recorded tables")
     parser.add_argument("--logs", type=int, default=LOGS, help="logs a condition")
-    parser.add_argument("--out", type=Path, help="folder for the rows")
+    parser.add_argument("--out", type=Path, help="folder for the rows; conditions that are there are not run again")
     parser.add_argument("--document", type=Path, help="whose table to replace, e.g. docs/off-policy.md")
     given = parser.parse_args(arguments)
     files = [] if given.data == "bundled" else [str(Path(given.data) / f"{name}.parquet") for name in DATA]
     traces = [load_trace(source) for source in ["bundled", *files]]
-    rows = study(traces, logs=given.logs, say=lambda line: print(line, file=sys.stderr, flush=True))
+    file = None if given.out is None else given.out / "rows.json"
+    done = json.loads(file.read_text()) if file is not None and file.exists() else []
+
+    def keep(rows: list[dict[str, Any]]) -> None:
+        print(f"{rows[-1]['trace']}, {rows[-1]['condition']}: {rows[-1]['logs']} logs", file=sys.stderr, flush=True)
+        if file is not None:
+            write_json(rows, file)
+
+    rows = study(traces, logs=given.logs, done=done, keep=keep)
     print(coverage_table(rows))
-    if given.out is not None:
-        write_json(rows, given.out / "rows.json")
     if given.document is not None:
         put("off-policy:coverage", coverage_table(rows), given.document)
 
