@@ -119,8 +119,8 @@ def study(
                     found.setdefault((setting.name, family, *key), []).append(values)
                 areas = " ".join(f"{key[0]} {v[0]:.4f}" for key, v in measured.items() if key[2] == "apgr")
                 say(f"{setting.name}, {family}, seed {seed}: {areas}")
-    rows = [*_facts(trace, weak, strong), *(_row(key, np.stack(values), draws) for key, values in found.items())]
-    return [row | {"seeds": len(seeds)} for row in rows]
+    made = [*_facts(trace, weak, strong), *(_row(key, np.stack(values), draws) for key, values in found.items())]
+    return [row | {"seeds": len(seeds)} for row in made]
 
 
 def weak_and_strong(trace: Trace) -> tuple[int, int]:
