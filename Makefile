@@ -47,6 +47,7 @@ format: $(INSTALLED)  ## Format the code and mend what ruff can
 bench: $(INSTALLED)  ## Benchmarks: ratios against the floor and peers, measured in the same run
 	$(BIN)/pointsman bench env
 	$(BIN)/pointsman bench routers
+	$(BIN)/pointsman bench ope
 
 docs: $(INSTALLED)  ## Make again what the documents show: the README's table and picture, the notebook's output
 	$(BIN)/pointsman compare bundled --routers $(SHOWN) --seeds 10 --out docs/bundled --no-track
@@ -61,6 +62,8 @@ docs: $(INSTALLED)  ## Make again what the documents show: the README's table an
 	$(BIN)/python -m experiments.studies.duels --out docs/duels --document docs/duels.md
 	$(BIN)/python -m experiments.studies.drift --trace paretobandit_val --out docs/drift --document docs/drift.md
 	$(BIN)/python -m experiments.studies.bandit_shares --out docs/bandits --document docs/bandits.md
+	$(BIN)/python -m experiments.studies.off_policy --data public --out docs/off_policy --document docs/off-policy.md
+	$(BIN)/python -m experiments.studies.off_policy_learning --data public --out docs/off_policy --document docs/off-policy.md
 	$(BIN)/python -m experiments.catalogue docs/which-router.md
 	$(BIN)/pointsman bench routers --json docs/speed/rows.json
 	$(BIN)/python -m experiments.benchmarks.speed docs/speed/rows.json docs/speed.md

@@ -41,7 +41,7 @@ COMPONENTS = 32
 """Principal components of the prompts' features that the reward is modelled by."""
 REPLICATES = 400
 DATA = ("paretobandit_val", "mmlu_pro")
-"""Files of the data folder that are used beside the bundled trace."""
+"""Public sets that are used beside the bundled trace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,18 +217,33 @@ def study(
     return rows
 
 
+def recorded_tables(data: str) -> list[Trace]:
+    """The bundled trace and, unless ``data`` is ``bundled``, :data:`DATA`: ``public`` or of a folder.
+
+    Raises:
+        BadInput: one is not there.
+    """
+    if data == "bundled":
+        others = []
+    else:
+        others = [name if data == "public" else str(Path(data) / f"{name}.parquet") for name in DATA]
+    return [load_trace(source) for source in ["bundled", *others]]
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the study."""
     parser = argparse.ArgumentParser(prog="python -m experiments.studies.off_policy")
-    parser.add_argument("--data", default="bundled", help="`bundled`, or a folder with more recorded tables")
+    parser.add_argument(
+        "--data", default="bundled", help="`bundled`; `public` for two public sets too, or their folder"
+    )
     parser.add_argument("--logs", type=int, default=LOGS, help="logs a condition")
-    parser.add_argument("--out", type=Path, help="folder for the rows; conditions that are there are not run again")
+    parser.add_argument("--out", type=Path, help="folder for the rows, written after every condition")
+    parser.add_argument("--resume", action="store_true", help="keep the conditions that are there, run the others")
     parser.add_argument("--document", type=Path, help="whose table to replace, e.g. docs/off-policy.md")
     given = parser.parse_args(arguments)
-    files = [] if given.data == "bundled" else [str(Path(given.data) / f"{name}.parquet") for name in DATA]
-    traces = [load_trace(source) for source in ["bundled", *files]]
+    traces = recorded_tables(given.data)
     file = None if given.out is None else given.out / "rows.json"
-    done = json.loads(file.read_text()) if file is not None and file.exists() else []
+    done = json.loads(file.read_text()) if given.resume and file is not None and file.exists() else []
 
     def keep(rows: list[dict[str, Any]]) -> None:
         print(f"{rows[-1]['trace']}, {rows[-1]['condition']}: {rows[-1]['logs']} logs", file=sys.stderr, flush=True)

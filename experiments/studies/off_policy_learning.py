@@ -19,7 +19,6 @@ import numpy as np
 
 from env.contexts import Floats, Outcomes
 from env.files import write_json
-from env.sources.named import load_trace
 from env.trace import Trace
 from experiments.bootstrap import Array, Bootstrap, estimate
 from experiments.documents import put
@@ -27,7 +26,7 @@ from experiments.folds import Fold, contexts_of, featurised, fold
 from experiments.ope.learning import targets
 from experiments.ope.logs import BanditLog, Doubles
 from experiments.ope.models import cross_fitted
-from experiments.studies.off_policy import DATA
+from experiments.studies.off_policy import recorded_tables
 from experiments.studies.off_policy_report import learning_table
 from routers import make
 from routers.base import uniform
@@ -133,14 +132,16 @@ def _row(
 def main(arguments: list[str] | None = None) -> None:
     """Run the study."""
     parser = argparse.ArgumentParser(prog="python -m experiments.studies.off_policy_learning")
-    parser.add_argument("--data", default="bundled", help="`bundled`, or a folder with more recorded tables")
+    parser.add_argument(
+        "--data", default="bundled", help="`bundled`; `public` for two public sets too, or their folder"
+    )
     parser.add_argument("--seeds", type=int, default=SEEDS, help="divisions of each table")
     parser.add_argument("--out", type=Path, help="folder for the rows")
     parser.add_argument("--document", type=Path, help="whose table to replace, e.g. docs/off-policy.md")
     given = parser.parse_args(arguments)
-    files = [] if given.data == "bundled" else [str(Path(given.data) / f"{name}.parquet") for name in DATA]
-    traces = [load_trace(source) for source in ["bundled", *files]]
-    rows = study(traces, seeds=given.seeds, say=lambda line: print(line, file=sys.stderr, flush=True))
+    rows = study(
+        recorded_tables(given.data), seeds=given.seeds, say=lambda line: print(line, file=sys.stderr, flush=True)
+    )
     print(learning_table(rows))
     if given.out is not None:
         write_json(rows, given.out / "learning.json")
