@@ -74,14 +74,17 @@ def call_curve(
     if steps < 1:
         raise BadInput(f"a curve of calls: {steps} steps; give 1 or more")
     order = np.argsort(-rank, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(rank[order])), len(rank) - 1)  # of each run of equal ranks
+    changes = np.flatnonzero(np.diff(rank[order], prepend=np.nan, append=np.nan))
+    ends = slice(None) if len(changes) > len(rank) else changes  # between runs of equal ranks
+    called, gained = np.zeros((2, len(rank) + 1))
     gains, calls = (high - low)[order], np.linspace(0, 1, steps + 1)
     gain = np.empty((*counts.shape[:-1], steps + 1))
     # One replicate at a time stays in the processor's cache, which is several times faster than all of them at once.
     for at in np.ndindex(counts.shape[:-1]):
         drawn = counts[at][order]
-        called = np.append(0, np.cumsum(drawn)[ends])
-        gain[at] = np.interp(calls * called[-1], called, np.append(0, np.cumsum(drawn * gains)[ends]))
+        np.cumsum(drawn, out=called[1:])
+        np.cumsum(drawn * gains, out=gained[1:])
+        gain[at] = np.interp(calls * called[-1], called[ends], gained[ends])
     total = counts.sum(axis=-1, keepdims=True)
     score = np.divide((counts @ low)[..., None] + gain, total, out=np.full(gain.shape, np.nan), where=total > 0)
     return CallCurve(calls, score)

@@ -45,8 +45,7 @@ def optimal_selection(
         hits[:] = np.nan
     once = np.ones((1, len(score))) if weights is None else weights
     # Of the judged ones alone: the mean of all, over the share of those that count.
-    share = mean_over(once, judged[None].astype(np.float64))
-    rate = mean_over(once, np.where(judged, hits, 0))
+    rate, share = np.split(mean_over(once, np.vstack([np.where(judged, hits, 0), judged])), [-1], axis=1)
     found: Array = np.divide(rate, share, out=np.full(rate.shape, np.nan), where=share > 0)
     return found[0] if weights is None else found
 

@@ -120,8 +120,9 @@ def mean_over(weights: NDArray[Any], values: NDArray[Any]) -> Array:
         >>> mean_over(np.array([[1, 1], [2, 0]]), np.array([[0.0, 1.0]])).tolist()
         [[0.5], [0.0]]
     """
-    total = weights.sum(axis=1, dtype=np.float64)[:, None]
-    sums = np.asarray(weights, dtype=np.float64) @ np.asarray(values, dtype=np.float64).T
+    # One product for sums and total: the weights are far larger than all else, and read once.
+    columns = np.concatenate([np.asarray(values, dtype=np.float64), np.ones((1, weights.shape[1]))])
+    sums, total = np.split(np.asarray(weights, dtype=np.float64) @ columns.T, [-1], axis=1)
     means: Array = np.divide(sums, total, out=np.full(sums.shape, np.nan), where=total > 0)
     return means
 

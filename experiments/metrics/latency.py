@@ -35,13 +35,24 @@ def percentiles(latency_s: ArrayLike, shares: Sequence[float], weights: ArrayLik
     counts = np.ones(len(values)) if weights is None else np.asarray(weights)
     if np.isnan(values).any():
         return np.full((*counts.shape[:-1], len(shares)), np.nan)
-    order = np.argsort(values)
-    ranked = values[order]
-    found = np.empty((*counts.shape[:-1], len(shares)))
-    # One replicate at a time stays in the processor's cache, which is several times faster than all of them at once.
-    for at in np.ndindex(counts.shape[:-1]):
-        reached = np.cumsum(counts[at][order], dtype=np.float64)
+    order, rows = np.argsort(values), counts.reshape(-1, len(values)).astype(np.float64, copy=False)
+    found, total = np.empty((len(rows), len(shares))), rows.sum(axis=1)
+    for at, share in enumerate(shares):
         # Weights are counts: half of one keeps sums of thirds from missing their rank by a rounding.
-        ranks = np.maximum(np.ceil(np.multiply(shares, reached[-1]) - 1e-9), 1) - 0.5
-        found[at] = ranked[np.minimum(np.searchsorted(reached, ranks), len(ranked) - 1)]
-    return found
+        rank = np.maximum(np.ceil(share * total - 1e-9), 1) - 0.5
+        # Replicates have their percentiles near those of the data: a few columns tell, and all of them if one does not.
+        for low, high in (_near(share, len(values)), (0, len(values))):
+            below = np.zeros(len(values))
+            below[order[:low]] = 1
+            before = rows @ below
+            reached = before[:, None] + np.cumsum(rows[:, order[low:high]], axis=1)
+            if ((before < rank) & (rank < reached[:, -1])).all():
+                break
+        found[:, at] = values[order[low + np.minimum((reached < rank[:, None]).sum(axis=1), high - low - 1)]]
+    return found.reshape(*counts.shape[:-1], len(shares))
+
+
+def _near(share: float, n: int) -> tuple[int, int]:
+    """Ranks within eight standard deviations of a share's, of ``n`` drawn with replacement."""
+    width = int(4 * np.sqrt(n)) + 1
+    return max(0, int(share * n) - width), min(n, int(share * n) + width + 1)

@@ -25,12 +25,13 @@ def pareto_front(cost: Array, score: Array) -> NDArray[np.bool_]:
     order = np.lexsort((-score, cost), axis=-1)
     cheap, good = np.take_along_axis(cost, order, axis=-1), np.take_along_axis(score, order, axis=-1)
     best = np.maximum.accumulate(good, axis=-1)
-    # Better than all before; or equal to the point before, which is.
+    # Better than all before it; and what equals such a point.
     before = np.concatenate([np.full((*best.shape[:-1], 1), -np.inf), best[..., :-1]], axis=-1)
     free = good > before
-    for at in range(1, free.shape[-1]):
-        same = (cheap[..., at] == cheap[..., at - 1]) & (good[..., at] == good[..., at - 1])
-        free[..., at] |= same & free[..., at - 1]
+    same = np.zeros(free.shape, dtype=bool)
+    same[..., 1:] = (np.diff(cheap, axis=-1) == 0) & (np.diff(good, axis=-1) == 0)
+    first = np.maximum.accumulate(np.where(same, 0, np.arange(free.shape[-1])), axis=-1)
+    free = np.take_along_axis(free, first, axis=-1)
     found = np.empty(free.shape, dtype=bool)
     np.put_along_axis(found, order, free, axis=-1)
     return found
