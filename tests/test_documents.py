@@ -24,7 +24,7 @@ _YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 def examples() -> list[object]:
     found = []
-    pages = ("agents", "traffic", "budgets", "duels", "which-router")
+    pages = ("agents", "traffic", "budgets", "duels", "which-router", "off-policy")
     for name in ("README.md", "CONTRIBUTING.md", *(f"docs/{page}.md" for page in pages)):
         for number, block in enumerate(_BLOCK.findall((ROOT / name).read_text()), start=1):
             found.append(pytest.param(block, id=f"{name}-{number}"))
