@@ -78,6 +78,7 @@ class Report:
         simple: the best of :data:`SIMPLE` on the test queries, which every row's difference is told from.
         slices: what was chosen, and how that went on each task.
         stream_hash: of exactly what was evaluated: the test queries of each seed, in order, with all their outcomes.
+        against: routers that somebody asked to have differences told from.
     """
 
     trace: str
@@ -92,6 +93,7 @@ class Report:
     simple: str | None = None
     slices: Slices | None = None
     stream_hash: str = ""
+    against: tuple[str, ...] = ()
 
     def entry(self, router: str) -> Entry | None:
         """The row of a router, ``None`` if it was not run."""
@@ -252,6 +254,7 @@ def _compare_one(
         simple,
         slicer.slices(),
         stream_hash(seeds, [part.test for part in parts]),
+        tuple(against),
     )
 
 
