@@ -19,7 +19,7 @@ from env.contexts import Ints
 from experiments import metrics as m
 from experiments.bootstrap import REPLICATES, Bootstrap
 from experiments.metrics import Array
-from experiments.weak_strong import apgr, call_curve, cpt
+from experiments.metrics.weak_strong import apgr, call_curve, cpt
 
 ROUTERS, SEEDS, PROMPTS, ARMS, DIALS = 20, 10, 12_000, 20, 21
 BAR_S = 60.0

@@ -13,16 +13,21 @@ from experiments.metrics.latency import percentiles
 from experiments.metrics.oracle import leave_one_out_means, oracle_arms
 from experiments.metrics.pareto import pareto_distance, pareto_front
 from experiments.metrics.regret import budget_utilisation, cumulative_regret, reference_rewards
+from experiments.metrics.weak_strong import CallCurve, apgr, call_curve, cpt, pgr
 
 __all__ = [
     "Array",
+    "CallCurve",
     "Frontier",
     "Reliability",
     "aiq",
+    "apgr",
     "arena_score",
     "audc",
     "budget_utilisation",
+    "call_curve",
     "cost_save",
+    "cpt",
     "cumulative_regret",
     "curve",
     "ece",
@@ -39,6 +44,7 @@ __all__ = [
     "peak",
     "percentiles",
     "perf_gain",
+    "pgr",
     "qnc",
     "reference_rewards",
     "reliability",

@@ -24,8 +24,8 @@ from env.text_features import RECIPES
 from env.trace import Trace
 from experiments.bootstrap import Array, Bootstrap, estimate
 from experiments.folds import contexts_of, featurised
+from experiments.metrics.weak_strong import apgr, call_curve, cpt
 from experiments.studies.routellm_report import markdown, put
-from experiments.weak_strong import apgr, call_curve, cpt
 from routers import make, router_class
 from routers.base import Estimator
 

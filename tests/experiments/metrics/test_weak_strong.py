@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from env.errors import BadInput
 from env.sources.named import load_trace
-from experiments.weak_strong import CallCurve, apgr, call_curve, cpt, pgr
+from experiments.metrics.weak_strong import CallCurve, apgr, call_curve, cpt, pgr
 
 # Four queries: the strong model gains on two, harms on one. Ranked c, a, d, b the gap 0.25 is recovered in the order
 # of gains 1, 1, 0, -1: score 0.5, 0.75, 1, 1, 0.75 after 0, 1, ... 4 strong calls, so PGR 0, 1, 2, 2, 1.

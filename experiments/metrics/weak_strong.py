@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from env.errors import BadInput
-from experiments.metrics import Array
+from experiments.metrics.frontier import Array
 
 
 @dataclass(frozen=True, slots=True)
