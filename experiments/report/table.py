@@ -28,10 +28,8 @@ def table(report: Report, *, width: int = 160) -> Table:
         report: of one trace.
         width: columns of the terminal; a narrow one leaves out columns.
     """
-    with_cost = any("aiq" in entry.pooled for entry in report.entries)
-    columns = [column for column in _COLUMNS if width >= column.from_width]
-    after = 1 + [column.cell for column in columns].index(_over_zero)
-    columns[after:after] = [_Column(f"over\n{name}", _over(name)) for name in _held_to(report)]
+    with_cost = has_aiq(report)
+    columns = [column for column in _columns(report, report.against) if width >= column.from_width]
     shown = Table(
         title=title(report),
         title_justify="left",
@@ -49,6 +47,31 @@ def table(report: Report, *, width: int = 160) -> Table:
             shown.add_row(*(column.cell(entry) for column in columns))
         shown.add_section()
     return shown
+
+
+def has_aiq(report: Report) -> bool:
+    """Whether routers are ranked by AIQ; by the score at dial 1 where costs, or a range of them, are missing."""
+    return any("aiq" in entry.pooled for entry in report.entries)
+
+
+def figures(report: Report) -> tuple[list[str], list[list[list[str]]]]:
+    """The table for paper: its heads, and for each of its sections the rows.
+
+    No times are in it, and differences from the best simple rule are.
+    """
+    told = dict.fromkeys([*report.against, *([report.simple] if report.simple else [])])
+    columns = [column for column in _columns(report, [*told]) if column.cell is not _fit_time]
+    names = [column.head.replace("\n", " ") for column in columns]
+    heads = names if has_aiq(report) else [name.replace("AIQ", "score, dial 1") for name in names]
+    rows = [[[str(column.cell(entry)) for column in columns] for entry in section] for section in _sections(report)]
+    return heads, rows
+
+
+def _columns(report: Report, against: Sequence[str]) -> list[_Column]:
+    """The columns, with the differences from those of some routers that are not among them yet."""
+    told = [name for name in against if name not in (ZERO, PLACEBO) and report.entry(name) is not None]
+    after = 1 + [column.cell for column in _COLUMNS].index(_over_zero)
+    return [*_COLUMNS[:after], *(_Column(f"over\n{name}", _over(name)) for name in told), *_COLUMNS[after:]]
 
 
 def title(report: Report) -> str:
@@ -88,13 +111,6 @@ def _name(entry: Entry) -> str:
 
 def _height(entry: Entry) -> str:
     return _figure(entry.pooled.get("aiq", entry.pooled["score_at_dial_1"]), "")
-
-
-def _held_to(report: Report) -> list[str]:
-    """Routers that somebody asked to have differences told from, beside those of every comparison."""
-    told = dict.fromkeys(key for entry in report.entries for key in entry.pooled)
-    names = [key.removeprefix("delta_aiq_") for key in told if key.startswith("delta_aiq_")]
-    return [name for name in names if name not in (ZERO, PLACEBO)]
 
 
 def _over(name: str) -> Callable[[Entry], str]:
@@ -146,6 +162,7 @@ def _short(value: float, form: str) -> str:
     return re.sub(r"^([+-]?)0\.", r"\1.", format(value, form))
 
 
+_fit_time = _pooled(FIT_TIME, ".2f")
 _COLUMNS = (
     _Column("router", _name, number=False),
     _Column("told", lambda entry: "-" if entry.feedback is None else entry.feedback.value, False, _WIDE),
@@ -155,7 +172,7 @@ _COLUMNS = (
     _Column("$/1k\ndial .5", _dollars("cost_usd_at_dial_0.5"), from_width=_WIDE),
     _Column("score\ndial 1", _pooled("score_at_dial_1", ".3f")),
     _Column("$/1k\ndial 1", _dollars("cost_usd_at_dial_1")),
-    _Column("fit\ns", _pooled(FIT_TIME, ".2f"), from_width=_MEDIUM),
+    _Column("fit\ns", _fit_time, from_width=_MEDIUM),
     _Column("verdict", _said, number=False),
 )
 
