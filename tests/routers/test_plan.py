@@ -16,7 +16,7 @@ from env.trace_io import from_rows
 from routers.attempts import Attempt, Attempts
 from routers.base import RouterState
 from routers.bundle import read_bundle, write_bundle
-from routers.plan import Plan, follow, plan_class, teach
+from routers.plan import Plan, follow, kind_of, make_plan, plan_class, plan_names, teach
 
 ARMS, FEATURES = 3, 2
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -159,6 +159,17 @@ def test_a_trace_that_keeps_responses_can_be_followed() -> None:
         Attempts.recorded(from_rows(rows))
 
 
+@every_plan
+def test_a_call_without_a_recorded_answer_has_failed_and_is_not_made_again(name: str) -> None:
+    contexts, attempts = recorded(60, seed=6)
+    failed = np.random.default_rng(0).random((60, ARMS)) < 0.5
+    failed[failed.all(axis=1), 0] = False
+    got = follow(made(name), contexts, attempts.only(~failed), np.random.default_rng(0))
+    asked = got.attempts.asked
+    assert (asked & failed).any() and not (got.attempts.answered & failed).any()
+    assert got.attempts.answered[np.arange(60), got.arms].all()
+
+
 def test_a_plan_that_calls_twice_is_told() -> None:
     class Stubborn(plan_class("parallel")):  # type: ignore[misc]  # a base that is looked up by name
         def next(self, contexts: Contexts, attempts: Attempts) -> Any:
@@ -180,6 +191,15 @@ def test_a_router_is_taught_every_scored_call() -> None:
         )
     for name, learned in told.state().arrays.items():
         assert np.array_equal(learned, taught.state().arrays[name])
+
+
+def test_names_of_plans_and_of_routers_lead_to_their_classes() -> None:
+    assert kind_of("cascade") is plan_class("cascade") and kind_of("ridge") is routers.router_class("ridge")
+    assert not set(plan_names()) & set(routers.names())
+    with pytest.raises(BadInput, match="`cascade` is a plan"):
+        routers.make("cascade", ARMS, FEATURES)
+    with pytest.raises(BadInput, match="alhpa"):
+        make_plan("cascade", ARMS, FEATURES, alhpa=1.0)
 
 
 def test_an_unknown_plan_is_refused_with_the_nearest() -> None:
