@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from env.errors import BadInput
-from experiments.metrics.frontier import Array
+from experiments.metrics.frontier import Array, first_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +150,4 @@ def cpt(curve: CallCurve, share: float) -> Array:
     recovered = curve.pgr
     # The last point has recovered the whole gap by definition: 1, whatever the sums were rounded to.
     recovered[..., -1] = np.where(np.isnan(recovered[..., -1]), np.nan, 1)
-    first = np.argmax(recovered >= share, axis=-1)[..., None]
-    before = np.maximum(first - 1, 0)
-    left, right = (np.take_along_axis(recovered, at, axis=-1)[..., 0] for at in (before, first))
-    start, end = curve.calls[before[..., 0]], curve.calls[first[..., 0]]
-    rise = right - left
-    part = np.divide(share - left, rise, out=np.zeros(rise.shape), where=rise > 0)
-    return np.asarray(np.where(np.isnan(right), np.nan, start + part * (end - start)), dtype=np.float64)
+    return first_at(curve.calls, recovered, share)
