@@ -91,7 +91,7 @@ def _coverage(trace: Trace) -> Iterator[Problem]:
         yield Problem("warning", what, some(nothing), len(nothing), "score them, or leave them out")
     if trace.is_log:
         what = "a log: only the chosen model was observed on each query, so fixed choices cannot be compared on it"
-        yield Problem("note", what, "propensity", len(trace), "judge policies on it by off-policy estimators")
+        yield Problem("note", what, "propensity", len(trace), "judge policies on it by `pointsman ope`")
         return
     missing = int((~observed).sum())
     if not missing:

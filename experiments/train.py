@@ -81,6 +81,11 @@ def train(
         check_folder(out)
     if featuriser is not None:
         trace = featurised(trace, featuriser)
+    if trace.is_log and trace.n_arms > 1 and feedback is not Feedback.DR:
+        raise BadInput(
+            f"trace {trace.name}: a bandit log, in which only the chosen model was observed; learn from it by "
+            "feedback='dr' (--feedback dr)"
+        )
     learned_from = _table_of_log(trace, seed, split_by) if feedback is Feedback.DR else trace
     part, maker = prepared(fold(learned_from, seed, split_by=split_by), kind.featuriser_for(settings or {}), featuriser)
     part = replace(part, trace_hash=trace.hash)

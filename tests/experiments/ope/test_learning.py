@@ -90,6 +90,8 @@ def test_what_cannot_be_learned_from_is_refused() -> None:
     rows = np.flatnonzero(~never.observed[:, trace.arms.index("large")])
     with pytest.raises(BadInput, match="large was never chosen, so nothing can be learned of it"):
         corrected(never.take(rows))
+    with pytest.raises(BadInput, match=r"trace recorded: a bandit log, .*\(--feedback dr\)"):
+        train(never, "ridge")
     unjudged = logged(trace)
     unjudged.score[0] = np.nan
     with pytest.raises(BadInput, match="the score is NaN, as of 1 of 60 decisions"):
