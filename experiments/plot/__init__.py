@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from experiments.plot.choices import choices
 from experiments.plot.frontier import frontier
+from experiments.plot.learning import learning
 from experiments.plot.scenario import scenario
 from experiments.plot.style import save
 
-__all__ = ["frontier", "save", "scenario"]
+__all__ = ["choices", "frontier", "learning", "save", "scenario"]

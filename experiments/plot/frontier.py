@@ -9,15 +9,15 @@ import numpy as np
 from experiments.baselines import ORACLE, fixed_name
 from experiments.bootstrap import Array
 from experiments.compare import PLACEBO, ZERO, Entry, Report
-from experiments.plot.style import COLOURS, empty_figure
+from experiments.plot.style import COLOURS, empty_figure, plain
 from experiments.report import title
+from experiments.report.selection import shown
 from experiments.train import Feedback
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
-_DASHES = ("-", "--", "-.")
 _ZERO_STYLE = {
     "color": "black",
     "linewidth": 1.4,
@@ -33,8 +33,9 @@ def frontier(report: Report) -> Figure:
     """Cost (US dollars per 1,000 requests, logarithmic) against mean score of everything in a report.
 
     Fixed arms are points, labelled as far as names fit without covering each other (the better arm's first); the
-    zero router is a dashed black line, routers are coloured curves through their dials with the 95 % interval of the
-    score as a band, the oracle is a dotted grey line, routers that are told nothing are crosses.
+    zero router is a dashed black line, routers are curves through their dials, the oracle is a dotted grey line,
+    routers that are told nothing are crosses. A few routers are in colour, with the 95 % interval of the score as a
+    band: the best, those that were asked for and the best simple rules; the others are grey.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -46,7 +47,7 @@ def frontier(report: Report) -> Figure:
         _draw_curves(axes, report)
     else:
         _draw_scores(axes, report)
-    axes.set_title(title(report), fontsize=11)
+    axes.set_title(plain(title(report)), fontsize=11)
     if with_cost:
         _label_arms(figure, axes, report)
     return figure
@@ -66,22 +67,20 @@ def _draw_curves(axes: Any, report: Report) -> None:
         axes.plot(*_smooth(oracle.cost, oracle.score), ":", color="0.55", linewidth=1.4, label="oracle (ceiling)")
     if zero is not None:
         axes.plot(*_smooth(zero.cost, zero.score), **_ZERO_STYLE)
-    learned = [entry for entry in report.entries if entry.feedback not in (None, Feedback.NONE)]
-    learned = [entry for entry in learned if entry.router not in (ZERO, PLACEBO)]
-    for number, entry in enumerate(learned):
-        turn, colour = divmod(number, len(COLOURS))
-        style = {"color": COLOURS[colour], "linestyle": _DASHES[turn % len(_DASHES)], "linewidth": 1.4}
+    named = shown(report)
+    for number, entry in enumerate(entry for name in named if (entry := report.entry(name)) is not None):
+        colour, marker = COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
         cost, low = _smooth(entry.cost, entry.band[0])
-        axes.fill_between(cost, low, _smooth(entry.cost, entry.band[1])[1], color=COLOURS[colour], alpha=0.07, lw=0)
-        axes.plot(*_smooth(entry.cost, entry.score), **style, zorder=4)
-        points = {
-            "marker": _MARKERS[number % len(_MARKERS)],
-            "markersize": 3.5,
-            "linestyle": "none",
-            "color": COLOURS[colour],
-        }
+        axes.fill_between(cost, low, _smooth(entry.cost, entry.band[1])[1], color=colour, alpha=0.12, lw=0)
+        axes.plot(*_smooth(entry.cost, entry.score), color=colour, linewidth=1.4, zorder=4)
+        points = {"marker": marker, "markersize": 3.5, "linestyle": "none", "color": colour}
         axes.plot(entry.cost * _PER_THOUSAND, entry.score, **points, zorder=5)
-        axes.plot([], [], **{**points, **style}, label=entry.router)
+        axes.plot([], [], **{**points, "linestyle": "-", "linewidth": 1.4}, label=entry.router)
+    learned = [entry for entry in report.entries if entry.feedback not in (None, Feedback.NONE)]
+    others = [entry for entry in learned if entry.router not in (ZERO, PLACEBO, *named)]
+    for number, entry in enumerate(others):
+        label = "" if number else "other routers"
+        axes.plot(*_smooth(entry.cost, entry.score), color="0.7", linewidth=0.9, zorder=2, label=label)
     for entry in report.entries:
         if entry.feedback is Feedback.NONE:
             cost, score = entry.cost.mean() * _PER_THOUSAND, entry.score.mean()
@@ -113,7 +112,7 @@ def _label_arms(figure: Figure, axes: Any, report: Report) -> None:
     frame = axes.get_window_extent()
     placed: list[Any] = []
     for entry in sorted(_arms(report), key=lambda entry: -entry.score[0]):
-        name = entry.router.removeprefix(fixed_name("")).rpartition("/")[2]
+        name = plain(entry.router.removeprefix(fixed_name("")).rpartition("/")[2])
         for right, up, side in _LABEL_SPOTS:
             label = axes.annotate(
                 name, _place(entry), xytext=(right, up), textcoords="offset points", ha=side, fontsize=6.5, color="0.2",
@@ -137,7 +136,7 @@ def _smooth(cost: Array, height: Array) -> tuple[Array, Array]:
     cost, height = cost[order], height[order]
     if cost[-1] <= 0:
         return cost * _PER_THOUSAND, height
-    between = np.geomspace(max(cost[0], cost[-1] / 1000), cost[-1], 200)
+    between = np.geomspace(max(cost[0], cost[-1] / 1000), cost[-1], 80)
     at = np.union1d(between, cost)
     return at * _PER_THOUSAND, np.interp(at, cost, height)
 
@@ -149,6 +148,6 @@ def _draw_scores(axes: Any, report: Report) -> None:
     score = np.array([entry.score[-1] for entry in entries])
     low, high = (np.array([entry.band[side, -1] for entry in entries]) for side in (0, 1))
     axes.errorbar(score, heights, xerr=[score - low, high - score], fmt="o", color=COLOURS[0], markersize=4, capsize=2)
-    axes.set_yticks(heights, [entry.router for entry in entries], fontsize=7)
+    axes.set_yticks(heights, [plain(entry.router) for entry in entries], fontsize=7)
     axes.set_xlabel("mean score on test queries (0 to 1), 95 % interval; the trace has no costs")
     axes.grid(alpha=0.25, linewidth=0.5)
