@@ -240,7 +240,10 @@ def _compare_one(
     # Where costs are not known, no arm is the cheapest.
     apart = {*routers, ORACLE} if trace.has_cost else {*routers, ORACLE, CHEAPEST}
     order = [*routers, *(name for name in tally.names if name not in apart), ORACLE]
-    simple = tally.hold_to_best([name for name in routers if name in SIMPLE])
+    simple, slices = tally.hold_to_best([name for name in routers if name in SIMPLE]), slicer.slices()
+    notes = [*_notes(trace, parts, split_by), *_notes_on_dials([name for name in routers if slices.is_constant(name)])]
+    if plans:
+        notes.append(_OF_PLANS.format(", ".join(plans)))
     return Report(
         trace.name,
         trace.hash,
@@ -248,11 +251,11 @@ def _compare_one(
         tuple(seeds),
         tuple(len(part.test) for part in parts),
         tally.entries(order, feedback),
-        (*_notes(trace, parts, split_by), *([_OF_PLANS.format(", ".join(plans))] if plans else [])),
+        tuple(notes),
         policies,
         split_by,
         simple,
-        slicer.slices(),
+        slices,
         stream_hash(seeds, [part.test for part in parts]),
         tuple(against),
     )
@@ -308,3 +311,11 @@ def _notes(trace: Trace, parts: Sequence[Fold], split_by: SplitBy) -> list[str]:
             "the test part was given with the trace; seeds divide the other prompts into training and validation"
         )
     return notes
+
+
+def _notes_on_dials(constant: Sequence[str]) -> list[str]:
+    """What a reader must know of routers whose points are no curve."""
+    found = ["random ignores the dial: its points differ by their draws alone"]
+    if constant:
+        found.append(f"{', '.join(constant)}: the same choices at every dial, so one point and no curve")
+    return found

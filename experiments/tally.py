@@ -82,16 +82,11 @@ class Tally:
         self._score: dict[str, list[Array]] = {}
         # name -> figures, each (1 + B,), one dict a seed
         self._figures: dict[str, list[dict[str, Array]]] = {}
-        self._one_point: dict[str, bool] = {}
 
     @property
     def names(self) -> list[str]:
         """Everything that was added, in order."""
         return list(self._cost)
-
-    def ignores_its_dial(self, name: str) -> bool:
-        """Whether a router chose the same for every test query at every dial, with every seed."""
-        return self._one_point[name]
 
     def hold_to_best(self, names: Sequence[str]) -> str | None:
         """Tell every row's difference from the best of some routers too; its name.
@@ -113,8 +108,6 @@ class Tally:
         for one in made:
             self._cost.setdefault(one.router, []).append(mean_over(weights, one.outcomes.cost_usd))
             self._score.setdefault(one.router, []).append(mean_over(weights, one.outcomes.score))
-            same = bool((one.arms == one.arms[0]).all())
-            self._one_point[one.router] = self._one_point.get(one.router, True) and same
         fixed = {fixed_name(arm) for arm in part.test.arms} | {BEST_SINGLE, CHEAPEST}
         dearest = np.max([self._cost[fixed_name(arm)][-1][:, 0] for arm in part.test.arms], axis=0)
         for one in made:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from experiments.report.table import json_rows, table, title
-from experiments.report.words import gain, verdict
+from experiments.report.words import gain, is_sure, verdict
 
-__all__ = ["gain", "json_rows", "table", "title", "verdict"]
+__all__ = ["gain", "is_sure", "json_rows", "table", "title", "verdict"]

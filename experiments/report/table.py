@@ -15,7 +15,7 @@ from experiments.baselines import BEST_SINGLE, CHEAPEST, ORACLE, fixed_name
 from experiments.bootstrap import Estimate
 from experiments.compare import FIT_TIME, PLACEBO, ZERO, Entry, Report
 from experiments.money import per_thousand
-from experiments.report.words import gain, verdict
+from experiments.report.words import gain, is_sure, verdict
 
 # Terminals narrower than these leave out what is said in more detail elsewhere.
 _MEDIUM, _WIDE = 112, 142
@@ -122,7 +122,7 @@ def _over_zero(entry: Entry) -> str:
 
 
 def _said(entry: Entry) -> Text:
-    said = verdict(entry)
+    said = verdict(entry) + ("" if is_sure(entry) else "*")
     style = "green" if said.startswith("beats") else "yellow" if said else "dim"
     return Text("ceiling" if entry.router == ORACLE else said, style=style)
 
@@ -130,7 +130,7 @@ def _said(entry: Entry) -> Text:
 def _pooled(metric: str, form: str) -> Callable[[Entry], str]:
     def cell(entry: Entry) -> str:
         found = entry.pooled.get(metric)
-        return "-" if found is None else _short(found.value, form)
+        return "-" if found is None else short(found.value, form)
 
     return cell
 
@@ -146,17 +146,17 @@ def _dollars(metric: str) -> Callable[[Entry], str]:
 def _figure(found: Estimate | None, sign: str) -> str:
     if found is None:
         return "-"
-    shown = _short(found.value, f"{sign}.4f")
+    shown = short(found.value, f"{sign}.4f")
     if found.low is None or found.high is None:
         return shown
-    return f"{shown} [{_short(found.low, f'{sign}.3f')}, {_short(found.high, f'{sign}.3f')}]"
+    return f"{shown} [{short(found.low, f'{sign}.3f')}, {short(found.high, f'{sign}.3f')}]"
 
 
-def _short(value: float, form: str) -> str:
+def short(value: float, form: str) -> str:
     """A number without the zero before its point: scores are at most 1, and width is scarce.
 
     Example:
-        >>> _short(0.8559, ".3f"), _short(-0.02, "+.3f"), _short(1.0, ".3f")
+        >>> short(0.8559, ".3f"), short(-0.02, "+.3f"), short(1.0, ".3f")
         ('.856', '-.020', '1.000')
     """
     return re.sub(r"^([+-]?)0\.", r"\1.", format(value, form))
@@ -177,16 +177,21 @@ _COLUMNS = (
 )
 
 
-def _caption(report: Report, with_cost: bool) -> str:
-    lines = [
-        "AIQ: mean score over the range of costs from the cheapest arm to the best single arm; [95 % interval], "
-        "over prompts and seeds." if with_cost else "score at dial 1; [95 % interval], over prompts and seeds.",
+def told(with_cost: bool) -> list[str]:
+    """What the columns mean."""
+    return [
+        "AIQ: mean score over the range of costs from the cheapest arm to the best single arm, of one model that of "
+        "the line from the cheapest arm to it, flat beyond; [95 % interval], over prompts and seeds."
+        if with_cost else "score at dial 1; [95 % interval], over prompts and seeds.",
         "told: full = every model's outcome on the training queries; bandit = only that of the model it chose.",
-        "verdict: whether the interval of the paired difference from zero (and from the placebo) is above 0.",
-        *report.notes,
-        f"trace hash {report.trace_hash[:12]}",
+        "verdict: whether the interval of the paired difference from zero (and from the placebo) is above 0; "
+        "* = not when all verdicts of the table are to hold together.",
     ]  # fmt: skip
-    return "\n".join(lines)
+
+
+def _caption(report: Report, with_cost: bool) -> str:
+    hashes = f"trace hash {report.trace_hash[:12]}, of the queries evaluated {report.stream_hash[:12]}"
+    return "\n".join([*told(with_cost), *report.notes, hashes])
 
 
 def json_rows(reports: Sequence[Report]) -> list[dict[str, Any]]:

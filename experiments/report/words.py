@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from experiments.bootstrap import Estimate
-from experiments.compare import PLACEBO, ZERO, Entry
-
-_REFERENCES = (ZERO, PLACEBO, "random")
+from experiments.multiplicity import holds
+from experiments.tally import PLACEBO, REFERENCES_OF_VERDICTS, ZERO, Entry
 
 
 def verdict(entry: Entry) -> str:
@@ -23,7 +22,7 @@ def verdict(entry: Entry) -> str:
         'beats zero only'
     """
     over_zero = gain(entry, ZERO)
-    if entry.feedback is None or entry.router in _REFERENCES or over_zero is None:
+    if entry.feedback is None or entry.router in REFERENCES_OF_VERDICTS or over_zero is None:
         return ""
     if over_zero.below_zero:
         return "worse than zero"
@@ -33,6 +32,25 @@ def verdict(entry: Entry) -> str:
     if over_placebo is None:
         return "beats zero"
     return "beats zero, placebo" if over_placebo.above_zero else "beats zero only"
+
+
+def is_sure(entry: Entry) -> bool:
+    """Whether the differences that a verdict claims hold with all verdicts of the table told at once.
+
+    Example:
+        >>> import numpy as np
+        >>> from experiments.train import Feedback
+        >>> none, gains = np.zeros(0), {"delta_aiq_zero": Estimate(0.02, 0.01, 0.03)}
+        >>> entry = Entry("knn", Feedback.FULL, {}, gains, none, none, none, adjusted={"delta_aiq_zero": 0.08})
+        >>> verdict(entry), is_sure(entry)
+        ('beats zero', False)
+    """
+    said = verdict(entry)
+    claimed = [ZERO] if said.startswith(("beats", "worse")) else []
+    if said.endswith(PLACEBO):
+        claimed.append(PLACEBO)
+    told = {name.rsplit("_", 1)[1]: p_value for name, p_value in entry.adjusted.items()}
+    return all(holds(told.get(reference)) for reference in claimed)
 
 
 def gain(entry: Entry, reference: str) -> Estimate | None:

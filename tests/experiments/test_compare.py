@@ -15,7 +15,7 @@ from env.trace import Trace
 from env.trace_io import from_rows
 from experiments.compare import Report, compare
 from experiments.folds import featurised, fold
-from experiments.report import json_rows, table, verdict
+from experiments.report import is_sure, json_rows, table, verdict
 from experiments.train import Feedback
 
 ROUTERS = ("random", "zero", "placebo", "best_per_task", "ucb1", "linucb", "ridge")
@@ -213,3 +213,26 @@ def test_a_log_without_text_leaves_out_what_is_fitted_on_words(trace: Trace, fea
     assert report.entry("tfidf_ridge") is None
     assert report.entry("ridge") is not None
     assert any("not kept" in note for note in report.notes)
+
+
+def test_a_verdict_that_does_not_hold_with_all_the_others_is_marked(compared: tuple[Report, Path]) -> None:
+    entry = compared[0].entry("ridge")
+    assert entry is not None and is_sure(entry) and set(entry.adjusted) == {"delta_aiq_zero", "delta_aiq_placebo"}
+    doubtful = replace(entry, adjusted={**entry.adjusted, "delta_aiq_placebo": 0.2})
+    assert verdict(doubtful) == "beats zero, placebo" and not is_sure(doubtful)
+    others = tuple(doubtful if one.router == "ridge" else one for one in compared[0].entries)
+    cells = [str(cell) for cell in table(replace(compared[0], entries=others)).columns[-1].cells]
+    assert "beats zero, placebo*" in cells and "beats zero, placebo" in cells
+
+
+def test_a_dial_that_changes_nothing_is_told(featuriser: Featuriser) -> None:
+    """The better model is the cheaper one: whatever the dial says, it is taken."""
+    rows = [
+        {"query_id": f"q{n}", "prompt": f"p {n}", "model": model, "score": score, "cost_usd": usd}
+        for n in range(60)
+        for model, score, usd in (("good", 0.9, 0.001), ("bad", 0.1, 0.01))
+    ]
+    report = compare([from_rows(rows)], ("zero",), seeds=1, featuriser=featuriser)[0]
+    (told,) = (note for note in report.notes if "the same choices at every dial" in note)
+    assert "zero" in told.split(":")[0].split(", ") and "random" not in told.split(":")[0]
+    assert "random ignores the dial: its points differ by their draws alone" in report.notes
