@@ -2,8 +2,11 @@
 
 The target of row ``i`` and arm ``k`` is ``q(x_i, k) + [a_i = k] (r_i - q(x_i, k)) / p_i`` (Dudik, Langford and Li 2011,
 arXiv 1103.4601): what a model expects, corrected where the log knows better. Its mean given the context is what the
-arm truly brings, whatever the model, so any learner of full tables learns of a log without learning who logged it. A
-single target may lie far outside [0, 1]; a mean of them does not.
+arm truly brings, whatever the model, so any learner of full tables learns of a log without learning who logged it.
+
+A single target lies far outside [0, 1] where ``p`` is small, and learners that average few rows drown in that. So
+``1 / p`` counts as ``K`` at most, what it would be had the log chosen uniformly: the rarest choices are left to the
+model in part, as Switch-DR leaves them in whole. docs/off-policy.md has both.
 """
 
 from __future__ import annotations
@@ -27,16 +30,16 @@ def targets(log: BanditLog, expected: Doubles, *, cap: float | None = None) -> D
     Args:
         log: ``n`` decisions.
         expected: ``(n, K)`` of a model that has not seen the row (:func:`experiments.ope.models.cross_fitted`).
-        cap: of ``1 / p``: less variance, and a bias towards the model; none when not given.
+        cap: of ``1 / p``: less variance, and a bias towards the model; ``K`` when not given, infinity for none.
 
     Example:
         >>> log = BanditLog.of(["a", "b"], actions=[0, 1], rewards=[1.0, 0.0], propensities=[0.5, 0.25])
-        >>> targets(log, np.full((2, 2), 0.5)).tolist()
-        [[1.5, 0.5], [0.5, -1.5]]
+        >>> targets(log, np.full((2, 2), 0.5)).tolist(), targets(log, np.full((2, 2), 0.5), cap=np.inf).tolist()
+        ([[1.5, 0.5], [0.5, -0.5]], [[1.5, 0.5], [0.5, -1.5]])
     """
     found = expected.copy()
     at = np.arange(len(log)), log.actions
-    weights = 1 / log.propensities if cap is None else np.minimum(1 / log.propensities, cap)
+    weights = np.minimum(1 / log.propensities, log.n_arms if cap is None else cap)
     found[at] += weights * (log.rewards - expected[at])
     return found
 

@@ -36,8 +36,8 @@ EPSILON = 0.1
 PILOT = 200
 """Prompts of the training part of which the router that logs was told every outcome."""
 SEEDS = 10
-OBSERVED, MODEL, DR, FULL = "observed cells", "model alone", "doubly robust", "whole table"
-WAYS = (OBSERVED, MODEL, DR, FULL)
+OBSERVED, MODEL, UNCAPPED, DR, FULL = "observed cells", "model alone", "uncapped", "doubly robust", "whole table"
+WAYS = (OBSERVED, MODEL, UNCAPPED, DR, FULL)
 """What a router is fitted on; the last is what no log can tell."""
 
 
@@ -62,7 +62,7 @@ def study(
     """
     rows = []
     for trace in traces:
-        ready = featurised(trace)
+        ready = featurised(trace.complete())
         draws = Bootstrap.draw(ready.groups, seeds)
         found: dict[tuple[str, str], list[Array]] = {}
         for seed in range(seeds):
@@ -103,7 +103,12 @@ def _tables(part: Fold, seed: int) -> dict[str, Floats]:
     assert train.features is not None
     expected = cross_fitted(log, train.features)
     chosen = np.arange(train.n_arms) == arms[:, None]
-    made = {OBSERVED: np.where(chosen, train.score, np.nan), MODEL: expected, DR: targets(log, expected)}
+    made = {
+        OBSERVED: np.where(chosen, train.score, np.nan),
+        MODEL: expected,
+        UNCAPPED: targets(log, expected, cap=np.inf),
+        DR: targets(log, expected),
+    }
     return {way: values.astype(np.float32) for way, values in made.items()} | {FULL: train.score}
 
 
