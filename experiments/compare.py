@@ -6,7 +6,6 @@ same dials. ``experiments.metrics`` says what is computed, ``experiments.bootstr
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -23,7 +22,7 @@ from env.splits import SplitBy
 from env.trace import Trace
 from experiments.baselines import CHEAPEST, ORACLE, fixed_arms, oracle
 from experiments.bootstrap import Bootstrap
-from experiments.evaluate import DecisionsFile, Evaluation, decide_at_every_dial
+from experiments.evaluate import DecisionsFile, Evaluation, decide_at_every_dial, stream_hash
 from experiments.folds import RESAMPLED, Fold, featurised, fold, has_fixed_training, is_blind, prepared, without_text
 from experiments.plans import follow_at_every_dial, learn_plan
 from experiments.slices import Slicer, Slices
@@ -259,21 +258,6 @@ def _compare_one(
         stream_hash(seeds, [part.test for part in parts]),
         tuple(against),
     )
-
-
-def stream_hash(seeds: Sequence[int], tests: Sequence[Trace]) -> str:
-    """SHA-256, hex, of what was evaluated: for each seed its number and the hash of its test queries.
-
-    Two reports with one stream hash were made on the same queries and outcomes, whatever was learned before.
-
-    Example:
-        >>> from env.trace_io import from_rows
-        >>> test = from_rows([{"query_id": "q", "prompt": "2 + 2?", "model": "a", "score": 1.0}])
-        >>> stream_hash([0, 1], [test, test]) == stream_hash([1, 0], [test, test])
-        False
-    """
-    lines = [f"{seed} {test.hash}\n" for seed, test in zip(seeds, tests, strict=True)]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _notes(trace: Trace, parts: Sequence[Fold], split_by: SplitBy) -> list[str]:

@@ -6,6 +6,8 @@ report is a function of the decisions kept here, which ``--decisions`` writes do
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +89,21 @@ def realised(test: Trace, arms: Ints) -> Outcomes:
         return np.take_along_axis(column[None], arms[:, :, None], axis=2)[:, :, 0]
 
     return Outcomes(of(test.score), of(test.cost_usd), of(test.latency_s))
+
+
+def stream_hash(seeds: Sequence[int], tests: Sequence[Trace]) -> str:
+    """SHA-256, hex, of what was evaluated: for each seed its number and the hash of its test queries.
+
+    Two reports with one stream hash were made on the same queries and outcomes, whatever was learned before.
+
+    Example:
+        >>> from env.trace_io import from_rows
+        >>> test = from_rows([{"query_id": "q", "prompt": "2 + 2?", "model": "a", "score": 1.0}])
+        >>> stream_hash([0, 1], [test, test]) == stream_hash([1, 0], [test, test])
+        False
+    """
+    lines = [f"{seed} {test.hash}\n" for seed, test in zip(seeds, tests, strict=True)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 class DecisionsFile:

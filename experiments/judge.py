@@ -15,7 +15,7 @@ from env.errors import BadInput
 from env.trace import Trace
 from experiments.baselines import BEST_SINGLE, CHEAPEST
 from experiments.bootstrap import Bootstrap, Estimate, estimate
-from experiments.evaluate import DIALS, DecisionsFile, decide_at_every_dial, realised
+from experiments.evaluate import DIALS, DecisionsFile, decide_at_every_dial, realised, stream_hash
 from experiments.folds import best_single, cheapest, featurised
 from experiments.metrics import Frontier, mean_over
 from experiments.money import per_thousand
@@ -42,6 +42,8 @@ class Judgement:
         incomplete: how many of the others were left out because not every arm of the policy was observed.
         figures: metric -> value with its interval; ``score@D`` and ``cost_usd@D`` for dials ``D``, and ``aiq``.
         references: metrics of the best single and the cheapest arm, by ``name (arm)``.
+        stream_hash: of exactly the queries judged and their outcomes; that of a comparison's report on the same ones,
+            with the policy's seed alone.
     """
 
     trace: str
@@ -52,6 +54,7 @@ class Judgement:
     incomplete: int
     figures: dict[str, Estimate]
     references: dict[str, dict[str, Estimate]]
+    stream_hash: str = ""
 
     def rows(self) -> list[dict[str, Any]]:
         """Rows as those of a comparison, and how many queries were judged and left out."""
@@ -130,6 +133,7 @@ def evaluate(policy: Policy | PlanPolicy, trace: Trace, *, decisions: str | Path
         int(unseen.sum()) - len(rows),
         _estimates(figures),
         references,
+        stream_hash([seed], [test]),
     )
 
 
@@ -184,10 +188,11 @@ def table(judged: Judgement) -> Table:
             _cell(figures.get("score"), lambda score: f"{score:.3f}"),
             _cell(figures.get("cost_usd"), per_thousand),
         )
+    lines = [f"hash of the queries judged {judged.stream_hash[:12]}"]
     if "aiq" in judged.figures:
         area = _cell(judged.figures["aiq"], lambda score: f"{score:.4f}")
-        shown.caption = f"AIQ {area}: mean score between the costs of those two"
-        shown.caption_justify = "left"
+        lines.insert(0, f"AIQ {area}: mean score between the costs of those two")
+    shown.caption, shown.caption_justify = "\n".join(lines), "left"
     return shown
 
 

@@ -16,6 +16,7 @@ from env.features import Featuriser, Hashing
 from env.prompts import normalise, prompt_hash
 from env.trace import Trace
 from experiments.cli import main
+from experiments.compare import compare
 from experiments.folds import featurised
 from experiments.judge import Judgement, evaluate
 from experiments.train import train
@@ -54,6 +55,15 @@ def test_one_query_less_is_the_same_judgement_without_it(trace: Trace, policy: P
     whole, less = evaluate(policy, trace), evaluate(policy, trace.take(np.setdiff1d(np.arange(len(trace)), test[:1])))
     assert (whole.n, less.n) == (len(test), len(test) - 1)
     assert abs(whole.figures["aiq"].value - less.figures["aiq"].value) < 0.02
+
+
+def test_a_judgement_names_the_queries_as_a_comparison_does(
+    trace: Trace, policy: Policy, featuriser: Featuriser
+) -> None:
+    compared = compare([trace], ("zero",), seeds=1, featuriser=featuriser)[0]
+    assert evaluate(policy, trace).stream_hash == compared.stream_hash
+    one_less = np.setdiff1d(np.arange(len(trace)), trace.split(0).test[:1])
+    assert evaluate(policy, trace.take(one_less)).stream_hash != compared.stream_hash
 
 
 def test_what_was_left_out_is_said_in_text_and_rows(
