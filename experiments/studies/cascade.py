@@ -15,36 +15,28 @@ from typing import Any
 
 import numpy as np
 
-from env.contexts import Contexts, Outcomes
+from env.contexts import Outcomes
 from env.errors import BadInput
-from env.features import Featuriser, default_featuriser
+from env.features import Featuriser
 from env.files import write_json, write_text
 from env.sources.named import load_trace
 from env.trace import Trace
 from experiments.bootstrap import Array, Bootstrap, estimate
 from experiments.evaluate import DIALS, decide_at_every_dial
-from experiments.folds import Fold, contexts_of, featurised, fold
+from experiments.folds import Fold, fold, prepared
 from experiments.metrics import Frontier, mean_over
+from experiments.plans import follow_at_every_dial, learn_plan
 from experiments.studies.cascade_report import markdown, picture, put
 from experiments.train import learn
+from routers import router_class
 from routers.attempts import Attempts
 from routers.cascade import Cascade
-from routers.dial import cost_weights, fit_dial
-from routers.plan import Plan, follow
+from routers.plan_policy import PlanPolicy
 
-PROMPT_ONLY = ("ridge", "knn", "best_per_task", "linucb")
-CHOSEN = "best prompt-only"
-"""Of the four, the one with the highest AIQ on validation queries, seed by seed."""
-CASCADE = "cascade"
-CASCADES: Mapping[str, Mapping[str, Any]] = {
-    CASCADE: {},
-    "cascade, no task label": {},
-    "cascade, two calls at most": {"max_calls": 2},
-    "cascade, one call": {"max_calls": 1},
-}
-WITHOUT_LABEL = "cascade, no task label"
-ONE_CALL = "cascade, one call"
-REFERENCES = (*PROMPT_ONLY, CHOSEN, ONE_CALL)
+PROMPT_ONLY = ("auto", "recipe", "tfidf_ridge", "best_per_task", "ridge", "knn", "linucb")
+CASCADE, WITHOUT_LABEL, ONE_CALL = "cascade", "cascade, no task label", "cascade, one call"
+CASCADES: Mapping[str, Mapping[str, Any]] = {CASCADE: {}, WITHOUT_LABEL: {}, ONE_CALL: {"max_calls": 1}}
+REFERENCES = (*PROMPT_ONLY, WITHOUT_LABEL, ONE_CALL)
 _MEANS = ("score", "cost_usd", "latency_s", "calls")
 
 
@@ -65,28 +57,17 @@ class Result:
     calls: Array
 
 
-def with_plan(plan: Plan, part: Fold) -> Result:
-    """A plan on the test queries, its dial fitted on validation queries as that of every router is."""
-    validation, weights = part.validation, cost_weights(part.validation.outcomes)
-    tried = [_outcomes(plan, validation, float(weight), part.seed)[0] for weight in weights]
-    # One column a weight: what the plan got there. "Choosing" a weight is then choosing a column.
-    got = Outcomes(*(np.stack(column, axis=1) for column in zip(*map(_columns, tried), strict=True)))
-    column = {float(weight): at for at, weight in enumerate(weights)}
-    dial_map, _ = fit_dial(lambda weight: np.full(len(validation), column[weight]), got, weights)
-    reached = [_outcomes(plan, part.test, float(dial_map(dial)), part.seed) for dial in DIALS]
-    score, cost, latency = (np.stack(values) for values in zip(*(_columns(got) for got, _ in reached), strict=True))
-    return Result(score, cost, latency, np.stack([calls for _, calls in reached]))
+def with_plan(policy: PlanPolicy, part: Fold) -> Result:
+    """A trained plan on the test queries, at every dial."""
+    got = follow_at_every_dial(policy, part.test, seed=part.seed)
+    assert got.calls is not None
+    return Result(*_columns(got.outcomes), got.calls.astype(np.float64))
 
 
-def with_router(name: str, part: Fold, maker: Featuriser) -> tuple[Result, float]:
-    """A router that sees the prompt alone, told every outcome; and its AIQ on validation queries."""
-    policy = learn(part, name, maker)
-    found = []
-    for queries in (part.test, part.validation):
-        got = decide_at_every_dial(policy, queries, router=name, seed=part.seed).outcomes
-        found.append(Result(*_columns(got), np.ones(got.score.shape)))
-    one = np.ones((1, len(part.validation)))
-    return found[0], float(_aiq(found[1], part, part.validation, one)[0])
+def with_router(name: str, part: Fold, maker: Featuriser) -> Result:
+    """A router that sees the prompt alone, told every outcome, on the test queries."""
+    got = decide_at_every_dial(learn(part, name, maker), part.test, router=name, seed=part.seed).outcomes
+    return Result(*_columns(got), np.ones(got.score.shape))
 
 
 def study(
@@ -101,7 +82,7 @@ def study(
     Args:
         trace: every outcome with its response, cost and latency.
         seeds: each a split and a training.
-        maker: makes the features; the default featuriser when ``None``.
+        maker: makes the features; what each rule was made for when ``None``.
         say: told of each seed.
 
     Returns:
@@ -114,49 +95,33 @@ def study(
     Attempts.recorded(trace)  # refuses a trace without responses before it is embedded
     if not (trace.has_latency and trace.has_cost):
         raise BadInput(f"trace {trace.name}: the study needs a latency and a cost of every outcome")
-    maker = maker or default_featuriser()
-    ready = featurised(trace, maker)
-    draws = Bootstrap.draw(ready.groups, len(seeds))
+    draws = Bootstrap.draw(trace.groups, len(seeds))
     found: dict[tuple[str, str, float | None], list[Array]] = {}
     for seed in seeds:
-        part = fold(ready, seed)
+        part = fold(trace, seed)
         counts = np.vstack([np.ones((1, len(part.test))), draws.prompts[:, part.test_index]])
-        by_rule: dict[str, Result] = {}
-        on_validation: dict[str, float] = {}
-        for name in PROMPT_ONLY:
-            by_rule[name], on_validation[name] = with_router(name, part, maker)
-        chosen = max(on_validation, key=on_validation.__getitem__)
-        by_rule[CHOSEN] = by_rule[chosen]
+        by_rule = {
+            name: with_router(name, *prepared(part, router_class(name).featuriser, maker)) for name in PROMPT_ONLY
+        }
+        own, featuriser = prepared(part, Cascade.featuriser, maker)
         for name, settings in CASCADES.items():
-            seen = _unlabelled(part) if name == WITHOUT_LABEL else part
-            plan = Cascade(trace.n_arms, maker.d, seed=seed, **settings)
-            plan.fit(contexts_of(seen.train), Attempts.recorded(seen.train))
-            by_rule[name] = with_plan(plan, seen)
-        areas = {name: _aiq(result, part, part.test, counts) for name, result in by_rule.items()}
+            seen = _unlabelled(own) if name == WITHOUT_LABEL else own
+            by_rule[name] = with_plan(learn_plan(seen, "cascade", featuriser, settings=settings), seen)
+        areas = {name: _aiq(result, part, counts) for name, result in by_rule.items()}
         for name, result in by_rule.items():
             found.setdefault((name, "aiq", None), []).append(areas[name])
             for reference in REFERENCES if name in CASCADES else ():
-                found.setdefault((name, f"over {reference}", None), []).append(areas[name] - areas[reference])
+                if reference != name:
+                    found.setdefault((name, f"over {reference}", None), []).append(areas[name] - areas[reference])
             for metric in _MEANS:
                 means = mean_over(counts, getattr(result, metric))
                 for at, dial in enumerate(DIALS):
                     found.setdefault((name, metric, dial), []).append(means[:, at])
-        say(
-            f"{trace.name}, seed {seed}: {chosen} {areas[CHOSEN][0]:.4f}, "
-            + ", ".join(f"{name} {areas[name][0]:.4f}" for name in CASCADES)
-        )
+        say(f"{trace.name}, seed {seed}: " + ", ".join(f"{name} {area[0]:.4f}" for name, area in areas.items()))
     return [_row(trace.name, *key, np.stack(values), draws) for key, values in found.items()]
 
 
-def _outcomes(plan: Plan, trace: Trace, weight: float, seed: int) -> tuple[Outcomes, Array]:
-    """What a plan got on a trace at a cost weight, and the number of calls, each ``(n,)``."""
-    base = contexts_of(trace)
-    contexts = Contexts.of(base.features, base.n_arms, cost_weight=weight, task=base.task)
-    followed = follow(plan, contexts, Attempts.recorded(trace), np.random.default_rng(seed))
-    return followed.outcomes, followed.attempts.asked.sum(axis=1).astype(np.float64)
-
-
-def _aiq(result: Result, part: Fold, of: Trace, counts: Array) -> Array:
+def _aiq(result: Result, part: Fold, counts: Array) -> Array:
     """``(B,)`` the area under a rule's curve, between the cheapest and the best single arm, in each replicate."""
 
     def single(values: Any, arm: int) -> Array:
@@ -165,9 +130,9 @@ def _aiq(result: Result, part: Fold, of: Trace, counts: Array) -> Array:
     return Frontier(
         mean_over(counts, result.cost_usd),
         mean_over(counts, result.score),
-        single(of.cost_usd, part.cheapest),
-        single(of.score, part.cheapest),
-        single(of.cost_usd, part.best_single),
+        single(part.test.cost_usd, part.cheapest),
+        single(part.test.score, part.cheapest),
+        single(part.test.cost_usd, part.best_single),
     ).aiq
 
 
