@@ -13,7 +13,14 @@ from env.errors import BadInput, nearest
 from env.features import default_featuriser
 from experiments.bootstrap import LEVEL
 from experiments.ope.estimators import ESTIMATORS, MODELLED, Case, Parts, mrdr_weights
-from experiments.ope.intervals import REPLICATES, Interval, bootstrap, confidence_sequence, empirical_bernstein
+from experiments.ope.intervals import (
+    REPLICATES,
+    SCALE,
+    Interval,
+    bootstrap,
+    confidence_sequence,
+    empirical_bernstein,
+)
 from experiments.ope.logs import BanditLog, Doubles
 from experiments.ope.models import cross_fitted
 from experiments.ope.overlap import Overlap, overlap
@@ -117,7 +124,8 @@ def evaluate(
         estimators: names of ``ESTIMATORS``.
         features: ``(n, d)`` for the model of the reward; the log's own, or the default featuriser's, when not given.
         least_propensity: that the logging policy could ever give, epsilon over K where it mixes epsilon uniformly:
-            bounds the weights for empirical Bernstein. The least in the log when not given.
+            bounds the weights for empirical Bernstein, and sets the scale of the confidence sequence. The least in the
+            log stands in for the first, and ``intervals.SCALE`` for the second, when not given.
         level: of confidence.
         replicates: of the bootstrap.
         seed: of its draws.
@@ -154,7 +162,7 @@ def evaluate(
             part.value,
             intervals[name],
             _bernstein(name, part, log, float(most), level),
-            _anytime(log, law, level) if name == "ips" else None,
+            _anytime(log, law, level, least_propensity) if name == "ips" else None,
         )
         for name, part in parts.items()
     }
@@ -211,8 +219,10 @@ def _bernstein(name: str, parts: Parts, log: BanditLog, most: float, level: floa
     return Interval(max(low, found.low), min(high, found.high))
 
 
-def _anytime(log: BanditLog, law: Doubles, level: float) -> Interval | None:
+def _anytime(log: BanditLog, law: Doubles, level: float, least_propensity: float | None) -> Interval | None:
     if log.bounds != (0.0, 1.0):
         return None
-    lows, highs = confidence_sequence(Case.of(log, law).weights, log.rewards, level=level)
+    # The least of the log itself would look ahead, and so must not decide the bets.
+    scale = SCALE if least_propensity is None else 1 / least_propensity
+    lows, highs = confidence_sequence(Case.of(log, law).weights, log.rewards, level=level, scale=scale)
     return Interval(float(lows[-1]), float(highs[-1]))
