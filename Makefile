@@ -48,6 +48,7 @@ bench: $(INSTALLED)  ## Benchmarks: ratios against the floor and peers, measured
 	$(BIN)/pointsman bench env
 	$(BIN)/pointsman bench routers
 	$(BIN)/pointsman bench ope
+	$(BIN)/pointsman bench metrics
 
 docs: $(INSTALLED)  ## Make again what the documents show: the README's table and picture, the notebook's output
 	$(BIN)/pointsman compare bundled --routers $(SHOWN) --seeds 10 --out docs/bundled --no-track

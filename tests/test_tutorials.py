@@ -13,7 +13,7 @@ from experiments.cli import main
 
 ROOT = Path(__file__).parents[1]
 _STEP = re.compile(r"^```python\n(?P<block>.*?)^```|^    pointsman (?P<command>.*?)$", re.MULTILINE | re.DOTALL)
-PAGES = ("bring-your-own-logs.md", "what-the-agent-sees.md")
+PAGES = ("bring-your-own-logs.md", "metrics.md", "what-the-agent-sees.md")
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -75,3 +75,15 @@ def ope(json: JsonTarget = None) -> None:
     shown.say(table(rows))
     shown.say(verdict(rows))
     shown.result(rows)
+
+
+@app.command()
+def metrics(json: JsonTarget = None) -> None:
+    """The whole set of metrics with their replicates: 20 routers, 10 seeds, 12,000 prompts, 20 arms."""
+    from experiments.benchmarks.metrics import measure, table
+
+    shown = Output(json)
+    with shown.busy("measuring metrics"):
+        rows = measure()
+    shown.say(table(rows))
+    shown.result(rows)
