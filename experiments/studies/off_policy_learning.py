@@ -31,7 +31,7 @@ from experiments.studies.off_policy_report import learning_table
 from routers import make
 from routers.base import uniform
 
-ROUTERS = ("best_per_task", "knn", "clusters", "ridge", "boosting")
+ROUTERS = ("best_per_task", "knn", "ridge", "boosting")
 EPSILON = 0.1
 PILOT = 200
 """Prompts of the training part of which the router that logs was told every outcome."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.ope.estimators import (
@@ -94,6 +94,7 @@ def logs(draw) -> tuple[BanditLog, np.ndarray, np.ndarray]:
     return log, law / law.sum(axis=1, keepdims=True), rng.random((n, n_arms))
 
 
+@settings(deadline=None)
 @given(logs())
 def test_the_logging_policy_itself_is_worth_what_it_brought(made) -> None:
     log, law, _ = made
@@ -102,6 +103,7 @@ def test_the_logging_policy_itself_is_worth_what_it_brought(made) -> None:
         assert ESTIMATORS[name](case).value == pytest.approx(log.rewards.mean(), rel=1e-9)
 
 
+@settings(deadline=None)
 @given(logs(), st.floats(-5, 5))
 def test_snips_moves_with_the_rewards_and_stays_in_their_range(made, shift: float) -> None:
     log, _, expected = made
@@ -113,6 +115,7 @@ def test_snips_moves_with_the_rewards_and_stays_in_their_range(made, shift: floa
     assert snips(moved).value == pytest.approx(value + shift, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(logs())
 def test_dr_with_a_perfect_model_is_dm_and_with_none_is_ips(made) -> None:
     log, law, expected = made
@@ -123,6 +126,7 @@ def test_dr_with_a_perfect_model_is_dm_and_with_none_is_ips(made) -> None:
     assert dr(bare).value == pytest.approx(ips(bare).value, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(logs(), st.floats(0.01, 20))
 def test_switching_lies_between_the_model_and_dr(made, threshold: float) -> None:
     log, law, expected = made
@@ -134,6 +138,7 @@ def test_switching_lies_between_the_model_and_dr(made, threshold: float) -> None
     assert switch_dr(case, threshold).value == pytest.approx(by_hand.mean(), abs=1e-12)
 
 
+@settings(deadline=None)
 @given(logs(), st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(made, shuffler) -> None:
     log, law, expected = made

@@ -109,7 +109,7 @@ def test_the_confidence_sequence_closes_in_whatever_the_weights() -> None:
     assert low[-1] < 0.7 < high[-1]
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(1, 300), st.integers(0, 10**6))
 def test_a_longer_look_never_widens_a_sequence(n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

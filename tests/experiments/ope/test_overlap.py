@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.ope.logs import BanditLog
@@ -102,6 +102,7 @@ def test_a_log_without_one_decision_of_the_target_is_refused() -> None:
     assert found.refusal.startswith("not one decision of the log is one that the policy could have made")
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50), st.floats(0.1, 100))
 def test_effective_size_is_between_none_and_all_and_has_no_unit(weights: list[float], factor: float) -> None:
     values = np.array(weights)
