@@ -34,13 +34,14 @@ _FEWEST_ROWS = 20  # below them nothing can be held out; the global means say al
 class Auto(Estimator):
     """The mean of diverse learners; where the caller names the task, of as many that see it.
 
-    Without a task: ridge, logistic, kernel ridge, kNN, cluster means, and the means of the tasks it may be. With one
-    the first four once more on features with the task's label, and the means of that task for the guessed ones; those
-    means count for a share of their own, for among many nearly equal arms they are what can be known. How large a
-    share is read off held-out rows, where these tell.
+    Without a task: ridge, logistic, kernel ridge, kNN, cluster means, and the means of the tasks that it may be. With
+    one the first four once more on features with the task's label, and the means of that task for the guessed ones;
+    those means count for a share of their own, for among many nearly equal arms they are what can be known. How large
+    a share is read off held-out rows, where these tell.
 
     On the training rows every learner is also fitted on all folds but one, in turn. What these fits say of the rows
-    left out decides who is a member (whoever beats the global means there), whether the committee is worth
+    left out decides who is a member (whoever beats the global means there: to keep only the best of them did harm
+    among nearly equal arms, and no good elsewhere), whether the committee is worth
     having (if not, this is :class:`~routers.zero.ZeroCost`), and serves whoever sets the dial (:attr:`held_out`), so
     that no row has to be kept from learning for it.
 
@@ -100,7 +101,7 @@ class Auto(Estimator):
         told = self._left_out(contexts, outcomes)
         if told is not None:
             scores, costs = told
-            self._chosen = _better(scores, outcomes.score, self._mean)
+            self._chosen = _better(scores, outcomes.score, self._mean) + self._guess_if_better(contexts, outcomes)
             self._task_share = self._best_share(scores, outcomes.score)
             self._held_out = Outcomes(self._blend(scores, len(contexts)), *costs)
             if not _worth_having(self._held_out, self._mean, outcomes):
@@ -118,9 +119,8 @@ class Auto(Estimator):
 
     def _blend(self, scores: Mapping[str, Floats], n: int, task_share: float | None = None) -> Floats:
         """The mean of the members among ``scores``, or the global means."""
-        # A guess at the task has not been held out; it stands in for the table of tasks where none is named.
-        heard = {name: told for name, told in scores.items() if name in (*self._chosen, "task_posterior")}
-        if not self._chosen or not heard:
+        heard = {name: told for name, told in scores.items() if name in self._chosen}
+        if not heard:
             return np.tile(self._mean, (n, 1))
         told = mean_of(heard)
         if "best_per_task" not in heard:
@@ -161,6 +161,13 @@ class Auto(Estimator):
                     empty = np.full((len(contexts), self.n_arms), np.nan, dtype=np.float32)
                     scores.setdefault(name, empty)[rows[some]] = told
         return scores, (costs[0], costs[1])
+
+    def _guess_if_better(self, contexts: Contexts, outcomes: Outcomes) -> tuple[str, ...]:
+        """The guess at the task, if it is better than the global means on one fold: it takes too long for all."""
+        fold = _folds(contexts.features, self.settings["folds"], self.settings["seed"])
+        rows, others = np.flatnonzero(fold == fold[0]), np.flatnonzero(fold != fold[0])
+        scores = self._fitted.guesses(contexts.take(others), outcomes.take(others), contexts.take(rows))
+        return _better(scores, outcomes.score[rows], self._mean)
 
     def _arrays(self) -> dict[str, Array]:
         about = {"labels": self._fitted.labels, "members": self._chosen, "task_share": self._task_share}
@@ -212,6 +219,12 @@ class _Fitted:
         fresh._plain, fresh._told, fresh._tasks = (part.anew() for part in (self._plain, self._told, self._tasks))
         fresh._guess = Committee({})
         return fresh
+
+    def guesses(self, contexts: Contexts, outcomes: Outcomes, asked: Contexts) -> dict[str, Floats]:
+        """What a guess at the task, fitted anew on these rows, says of the rows ``asked``."""
+        fresh = self._guess.anew()
+        fresh.fit(contexts, outcomes)
+        return fresh.scores(asked)
 
     def scores(self, contexts: Contexts, *, named: bool) -> dict[str, Floats]:
         """Scores by learner, of rows whose task is named, or of rows where it is not."""

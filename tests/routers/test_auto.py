@@ -86,6 +86,16 @@ def test_the_share_of_the_task_is_read_off_held_out_rows_where_they_tell() -> No
     assert share(prompt=0.01, task=0.01, noise=0.5) == _TASK_SHARES[0]
 
 
+def test_a_guess_at_the_task_is_a_member_where_it_is_a_good_one() -> None:
+    needs("train", "guessing tasks")
+    contexts, outcomes = table(300, signal=0.2, tasks=True)
+    assert contexts.task is not None
+    shown = contexts.features.copy()
+    shown[:, 5] = np.where(contexts.task == "maths", 2.0, -2.0)
+    told = Auto(K, D).fit(replace(contexts, features=shown), outcomes)
+    assert "task_posterior" in told.members and "task_posterior" not in Auto(K, D).fit(contexts, outcomes).members
+
+
 def test_rows_without_a_task_are_held_out_too() -> None:
     needs("train", "guessing tasks")
     contexts, outcomes = table(300, signal=0.2, tasks=True)
