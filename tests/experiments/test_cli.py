@@ -99,7 +99,7 @@ JSON_COMMANDS = {
     "rollback": (),
     "trace export": ("--store", "sqlite:///live.db", "--out", "log.parquet"),
 }
-NOT_RUN = {"bench routers", "bench env", "demo", "serve"}
+NOT_RUN = {"bench routers", "bench env", "bench ope", "bench metrics", "demo", "serve"}
 
 
 def commands_with_json(command: Any, name: str = "") -> set[str]:
