@@ -98,7 +98,7 @@ def without_text(part: Fold) -> tuple[Fold, Featuriser]:
     nothing = NoText()
 
     def ready(trace: Trace) -> Trace:
-        return replace(trace, features=nothing.transform(trace.prompts), featuriser=nothing.fingerprint)
+        return replace(trace, features=nothing.transform(list(trace.prompts)), featuriser=nothing.fingerprint)
 
     # Of a trace that is divided already: features of zeros would make one group of all its queries.
     return replace(part, train=ready(part.train), validation=ready(part.validation), test=ready(part.test)), nothing

@@ -70,17 +70,12 @@ def saving(
     saved = cost_save(pooled_cost, pooled_score, dear, good - _EQUAL) * dear
     saved[np.isnan(saved)] = -np.inf
     tail = (1 - level) / 2
-    low, high = np.quantile(saved[1:], [tail, 1 - tail], method="nearest")
-    return Saving(
-        float(good[0]), float(dear[0]), *map(_finite, (saved[0], low, high)), float(np.isfinite(saved[1:]).mean())
-    )
+    bounds = np.quantile(saved[1:], [tail, 1 - tail], method="nearest")
+    usd, low, high = (float(value) if np.isfinite(value) else None for value in (saved[0], *bounds))
+    return Saving(float(good[0]), float(dear[0]), usd, low, high, float(np.isfinite(saved[1:]).mean()))
 
 
 def _pooled(values: Array, draws: Bootstrap) -> Array:
     """``(1 + B, D)`` of ``(S, 1 + B, D)``: means over the seeds, and over those that each replicate drew."""
     columns = [draws.pooled(values[:, 1:, at]) for at in range(values.shape[2])]
     return np.concatenate([values[:, :1].mean(axis=0), np.stack(columns, axis=1)])
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

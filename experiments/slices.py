@@ -153,6 +153,9 @@ class Slicer:
             for dial in range(len(_AT)):
                 score = estimate(means[:1, at, dial, 0], means[1:, at, dial, 0] if enough else np.zeros(0))
                 assert score is not None  # the test queries of a comparison are scored
+                if score.low is not None and score.high is not None:
+                    # Centred on the mean, an interval of a small task may reach beyond what a score can be.
+                    score = Estimate(score.value, max(score.low, 0.0), min(score.high, 1.0))
                 found.append(Part(score, known(float(means[0, at, dial, 1])), shares[at, dial]))
             parts[router] = tuple(found)
         return Task(self._tasks[task], len(self._prompts[task]), parts)

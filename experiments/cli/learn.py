@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,6 @@ from experiments.cli.output import JsonTarget, Output
 
 if TYPE_CHECKING:
     from env.splits import SplitBy
-    from experiments.compare import Report
     from experiments.train import Feedback
 
 _Source = Annotated[str, typer.Argument(metavar="TRACE", help="Parquet, CSV or JSONL file, or `bundled`.")]
@@ -141,18 +141,26 @@ def compare(
     against: Annotated[
         str | None, typer.Option("--against", help="Routers, by commas, to tell every row's difference from.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for pictures and rows.")] = Path("report"),
+    scenario: Annotated[
+        str | None,
+        typer.Option("--scenario", help="What happens while routers learn online, e.g. `quality_drop`."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder for the report: index.html, report.md, rows, pictures.")
+    ] = Path("report"),
     decisions: _Decisions = None,
     track: _Track = None,
     json: JsonTarget = None,
 ) -> None:
     """Compare routers with fixed models and honest baselines, with paired 95 % intervals."""
+    from env.scenarios import Scenario
     from env.sources.named import load_trace
     from experiments.compare import DEFAULT_ROUTERS, steps
     from experiments.compare import compare as run
     from experiments.report import json_rows, table
+    from experiments.report.page import Told, learn_online, online_routers, write
 
-    started, shown = time.time(), Output(json)
+    started, shown, what = time.time(), Output(json), Scenario.of(scenario)
     names = tuple(routers.split(",")) if routers else DEFAULT_ROUTERS
     held_to = tuple(against.split(",")) if against else ()
     traces = [load_trace(source) for source in sources]
@@ -168,9 +176,23 @@ def compare(
         )
     for report in reports:
         shown.say(table(report, width=shown.width))
-    files = _pictures(reports, out, shown)
+    learning = sum(len(online_routers(report)) for report in reports) * seeds
+    with shown.progress("learning online", learning) as advance:
+        online = {
+            report.trace: learn_online(
+                report,
+                trace,
+                scenario=what,
+                step=lambda seed, router: advance(f"online, seed {seed}: {router}"),
+            )
+            for report, trace in zip(reports, traces, strict=True)
+        }
+    options = [("--routers", routers), ("--seeds", str(seeds)), ("--split-by", split_by), ("--against", against)]
+    given = [part for name, value in [*options, ("--scenario", scenario)] if value for part in (name, value)]
+    command = shlex.join(["pointsman", "compare", *sources, *given])
+    files = write(reports, out, Told({trace.name: trace for trace in traces}, online, command))
     rows = json_rows(reports)
-    shown.say(f"{time.time() - started:.0f} s; {'pictures and rows' if len(files) > 1 else 'rows'} in {out}/")
+    shown.say(f"{time.time() - started:.0f} s; the report: {files[0]}")
     if decisions is not None:
         shown.say(f"decisions in {decisions}")
     if _wants_tracking(track):
@@ -202,21 +224,6 @@ def evaluate(
     if decisions is not None:
         shown.say(f"decisions in {decisions}")
     shown.result(judged.rows())
-
-
-def _pictures(reports: Sequence[Report], out: Path, shown: Output) -> list[Path]:
-    from env.errors import MissingExtra
-    from env.files import write_json
-    from experiments.plot import frontier, save
-    from experiments.report import json_rows
-
-    files = [write_json(json_rows(reports), out / "rows.json")]
-    try:
-        for report in reports:
-            files = [*files, *save(frontier(report), out, f"frontier-{report.trace}")]
-    except MissingExtra as error:
-        shown.say(f"no pictures: {error}")
-    return files
 
 
 def _wants_tracking(asked: bool | None) -> bool:

@@ -68,7 +68,8 @@ def _draw_curves(axes: Any, report: Report) -> None:
     if zero is not None:
         axes.plot(*_smooth(zero.cost, zero.score), **_ZERO_STYLE)
     named = shown(report)
-    for number, entry in enumerate(entry for name in named if (entry := report.entry(name)) is not None):
+    coloured = sorted((entry for entry in report.entries if entry.router in named), key=lambda e: named.index(e.router))
+    for number, entry in enumerate(coloured):
         colour, marker = COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
         cost, low = _smooth(entry.cost, entry.band[0])
         axes.fill_between(cost, low, _smooth(entry.cost, entry.band[1])[1], color=colour, alpha=0.12, lw=0)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from env.contexts import Ints
 from experiments.bootstrap import Array
 from experiments.plot.style import COLOURS, empty_figure, plain
 from experiments.prequential import Prequential, band
@@ -59,7 +60,7 @@ def learning(found: Prequential) -> Figure:
     return figure
 
 
-def _draw(axes: Any, x: Array, values: Array, style: dict[str, Any], label: str | None) -> None:
+def _draw(axes: Any, x: Ints, values: Array, style: dict[str, Any], label: str | None) -> None:
     mean, low, high = band(values)
     if len(values) > 1:
         axes.fill_between(x, low, high, color=style["color"], alpha=0.12, lw=0)

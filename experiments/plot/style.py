@@ -73,18 +73,18 @@ def inline_svg(figure: Figure, name: str, description: str) -> str:
     assert box is not None  # matplotlib writes one
     inside = text[text.index(">", text.index("<svg")) + 1 :]
     inside = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", inside, flags=re.DOTALL)
-    inside = inside.replace("<style type=\"text/css\">*{", f"<style>#{name} *{{").replace("xlink:href", "href")
+    inside = inside.replace('<style type="text/css">*{', f"<style>#{name} *{{").replace("xlink:href", "href")
     inside = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{name}-", inside)
     head = f'<svg id="{name}" role="img" aria-label="{escape(description)}" viewBox="{box[1]}">'
     return head + "\n".join(line for line in inside.splitlines() if line.strip())
 
 
 def plain(name: str) -> str:
-    """A name as a label: what matplotlib would take for a formula, or for a label to leave out, is neither.
+    r"""A name as a label: what matplotlib would take for a formula, or for a label to leave out, is neither.
 
     Example:
         >>> plain("a$b$"), plain("_model")
-        ('a\\\\$b\\\\$', ' _model')
+        ('a\\$b\\$', ' _model')
     """
     shown = name.replace("$", r"\$")
     return f" {shown}" if shown.startswith("_") else shown

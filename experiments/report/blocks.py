@@ -38,9 +38,7 @@ class Grid:
     words: tuple[int, ...] = (0,)
 
     @classmethod
-    def of(
-        cls, caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[int] = (0,)
-    ) -> Grid:
+    def of(cls, caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[int] = (0,)) -> Grid:
         """A table without groups."""
         return cls(caption, tuple(heads), (tuple(tuple(row) for row in rows),), tuple(words))
 

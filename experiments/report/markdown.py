@@ -13,11 +13,11 @@ _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
 def markdown(page: Page) -> str:
-    """The page.
+    r"""The page.
 
     Example:
         >>> print(markdown(Page("A *page*", (Text("1 < 2"), Points(("one", "two"))))))
-        # A \\*page\\*
+        # A \*page\*
         <BLANKLINE>
         1 &lt; 2
         <BLANKLINE>
@@ -29,11 +29,11 @@ def markdown(page: Page) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that Markdown shows as it is, on one line.
+    r"""Text that Markdown shows as it is, on one line.
 
     Example:
         >>> print(plain("zero_cost <b> | _x_"))
-        zero_cost &lt;b&gt; \\| \\_x\\_
+        zero_cost &lt;b&gt; \| \_x\_
     """
     safe = "".join(_HTML.get(letter, letter) for letter in " ".join(text.split()))
     return _MARKUP.sub(lambda found: f"\\{found[0]}", safe)

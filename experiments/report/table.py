@@ -60,7 +60,8 @@ def figures(report: Report) -> tuple[list[str], list[list[list[str]]]]:
     No times are in it, and differences from the best simple rule are.
     """
     told = dict.fromkeys([*report.against, *([report.simple] if report.simple else [])])
-    columns = [column for column in _columns(report, [*told]) if column.cell is not _fit_time]
+    first, *rest = [column for column in _columns(report, [*told]) if column.cell is not _fit_time]
+    columns = [first, rest.pop(), *rest]  # the verdict where it is seen without scrolling
     names = [column.head.replace("\n", " ") for column in columns]
     heads = names if has_aiq(report) else [name.replace("AIQ", "score, dial 1") for name in names]
     rows = [[[str(column.cell(entry)) for column in columns] for entry in section] for section in _sections(report)]

@@ -15,7 +15,8 @@ from env.routing_table import RoutingTable
 from env.trace import Trace
 from experiments import plot
 from experiments.compare import REFERENCES, Report, compare
-from experiments.plot import frontier, save
+from experiments.plot import choices, frontier, save
+from experiments.report.selection import MOST, shown
 from tests.conftest import needs
 
 needs("train", "drawing")
@@ -33,8 +34,10 @@ def test_axes_have_units_and_every_arm_its_name(report: Report) -> None:
     assert "mean score" in axes.get_ylabel()
     legend = axes.get_legend()
     assert legend is not None
-    shown = set(REFERENCES) - {"zero", "placebo"}  # zero under its own name; the placebo lies on it
-    assert {text.get_text() for text in legend.get_texts()} == {"oracle (ceiling)", "zero (blind mixing)", *shown}
+    named = set(shown(report))
+    assert len(named) == MOST and named < set(REFERENCES)
+    always = {"oracle (ceiling)", "zero (blind mixing)", "other routers", "random"}
+    assert {text.get_text() for text in legend.get_texts()} == always | named
     assert {"small", "middle", "large"} <= {text.get_text() for text in axes.texts}
 
 
@@ -68,6 +71,24 @@ def test_a_free_model_is_on_the_picture_too(trace: Trace, featuriser: Featuriser
     assert axes.get_xscale() == "symlog"
     assert axes.get_xlim()[0] <= 0
     assert "small" in {text.get_text() for text in axes.texts}
+
+
+def test_the_best_and_those_asked_for_are_in_colour(trace: Trace, featuriser: Featuriser) -> None:
+    report = compare([trace], ("ucb1", "linucb"), seeds=1, featuriser=featuriser)[0]
+    named = shown(report)
+    assert {"ucb1", "linucb"} < set(named), "asked for, however good they are"
+    best = max(report.entries, key=lambda entry: entry.pooled["aiq"].value if entry.router in REFERENCES else -1)
+    assert best.router in named and len(named) == MOST
+
+
+def test_choices_are_stacked_from_the_cheapest_and_add_up(report: Report) -> None:
+    figure = choices(report)
+    panels = [axes for axes in figure.axes if axes.get_title()]
+    assert [axes.get_title() for axes in panels] == [*shown(report), "oracle"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["small", "middle", "large"]
+    for axes in panels:
+        first = [bar for bar in axes.patches if bar.get_x() < -0.02]
+        assert sum(bar.get_height() for bar in first) == pytest.approx(1)
 
 
 def test_without_costs_it_shows_scores(costless_trace: Trace, featuriser: Featuriser) -> None:
