@@ -90,16 +90,18 @@ class Bootstrap:
         return found
 
 
-def estimate(values: Array, replicates: Array, level: float = LEVEL) -> Estimate | None:
+def estimate(values: Array, replicates: Array, level: float = LEVEL, *, centred: bool = True) -> Estimate | None:
     """The mean of some values, with the percentile interval of their replicates, centred on it.
 
     Resampling makes a curve rougher and so shifts a functional of it; centring the replicates on the estimate
-    keeps their spread and drops the shift.
+    keeps their spread and drops the shift. A figure that leans on a bound which it cannot pass has another spread on
+    either side, so that centring would put the interval past the bound: its percentiles are taken as they are.
 
     Args:
         values: ``(S,)`` the figure of each seed; NaN where it has none.
         replicates: ``(B,)`` the pooled replicates.
         level: of confidence.
+        centred: whether the replicates are.
 
     Returns:
         ``None`` when no seed has a value.
@@ -116,5 +118,6 @@ def estimate(values: Array, replicates: Array, level: float = LEVEL) -> Estimate
     if not len(usable):
         return Estimate(centre)
     tail = (1 - level) / 2
-    low, high = np.quantile(usable - usable.mean(), [tail, 1 - tail]) + centre
+    shift = centre - usable.mean() if centred else 0.0
+    low, high = np.quantile(usable, [tail, 1 - tail]) + shift
     return Estimate(centre, float(low), float(high))

@@ -36,6 +36,8 @@ FIT_TIME = "fit_s"
 BEST, MIDDLE = DIALS.index(1.0), DIALS.index(0.5)
 _SHOWN = {"0.5": MIDDLE, "1": BEST}
 _SLOW = 0.95
+_BOUNDED = ("cost_save", "qnc")
+"""Figures of which many replicates lie on a bound: nothing saved."""
 _EQUAL = 1e-9  # means of the same scores, summed in another order, are the same score
 
 
@@ -175,7 +177,7 @@ class Tally:
         pooled = {
             metric: found
             for metric, values in per_seed.items()
-            if (found := estimate(values, replicates[metric])) is not None
+            if (found := estimate(values, replicates[metric], centred=metric not in _BOUNDED)) is not None
         }
         if name in self.fit_s:
             per_seed[FIT_TIME] = np.array(self.fit_s[name])

@@ -55,6 +55,14 @@ def test_intervals_are_centred_on_the_estimate() -> None:
     assert estimate(np.array([0.0]), np.array([9.0, 10.0, 11.0]), level=1.0) == Estimate(0.0, -1.0, 1.0)
 
 
+def test_a_figure_on_its_bound_keeps_to_it() -> None:
+    leaning = np.array([1.0] * 90 + [0.2] * 10)
+    found = estimate(np.array([1.0]), leaning, centred=False)
+    assert found is not None and found.low is not None and found.low < found.value == found.high
+    past = estimate(np.array([1.0]), leaning)
+    assert past is not None and past.high is not None and past.high > 1
+
+
 def test_above_and_below_zero_need_the_whole_interval() -> None:
     assert Estimate(1.0, 0.1, 2.0).above_zero
     assert not Estimate(1.0, -0.1, 2.0).above_zero
