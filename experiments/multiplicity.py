@@ -22,10 +22,11 @@ def adjusted(values: Array, replicates: Array) -> Array:
 
     Args:
         values: ``(R,)`` the differences; NaN where there is none.
-        replicates: ``(R, B)`` of the same, paired: column ``b`` of all is of the same draws.
+        replicates: ``(R, B)`` of the same, paired: column ``b`` of all is of the same draws. One in which a difference
+            is not known is left out for all.
 
     Returns:
-        ``(R,)`` from ``1 / (B + 1)`` to 1; NaN where a difference is.
+        ``(R,)`` from ``1 / (B + 1)`` to 1; NaN where a difference, or every replicate of it, is.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -34,8 +35,11 @@ def adjusted(values: Array, replicates: Array) -> Array:
         [0.002, 1.0]
     """
     found = np.full(len(values), np.nan)
-    told = np.flatnonzero(np.isfinite(values) & np.isfinite(replicates).all(axis=1))
-    centred = replicates[told] - replicates[told].mean(axis=1, keepdims=True)
+    told = np.flatnonzero(np.isfinite(values) & np.isfinite(replicates).any(axis=1))
+    paired = replicates[told][:, np.isfinite(replicates[told]).all(axis=0)]
+    if not paired.size:
+        return found
+    centred = paired - paired.mean(axis=1, keepdims=True)
     spread = centred.std(axis=1, keepdims=True)
     # What never differs in any replicate is either the reference itself, or surely not it.
     chance = np.abs(np.divide(centred, spread, out=np.zeros(centred.shape), where=spread > 0))
@@ -45,7 +49,7 @@ def adjusted(values: Array, replicates: Array) -> Array:
     least = 0.0
     for at, row in enumerate(largest_first):
         largest = chance[largest_first[at:]].max(axis=0)
-        least = max(least, (1 + np.count_nonzero(largest >= size[row])) / (1 + replicates.shape[1]))
+        least = max(least, (1 + np.count_nonzero(largest >= size[row])) / (1 + paired.shape[1]))
         found[told[row]] = least
     return found
 

@@ -199,16 +199,15 @@ def _differences(entry: Entry) -> list[str]:
 
 
 def _of_choices(one: Evaluation, test: Trace, weights: Array, *, single: bool) -> dict[str, Array]:
-    """What was chosen, and how long it took, at the dials that are shown."""
+    """What was chosen, and how long it took, at the dials that are shown; NaN where that was not recorded."""
     found: dict[str, Array] = {}
     at = list(_SHOWN.values())
-    if test.has_cost and not single and one.calls is None:
+    if not single and one.calls is None:
         rates = optimal_selection(one.arms[at], test.score, test.cost_usd, weights)
         found |= {f"optimal_selection_at_dial_{dial}": rates[:, row] for row, dial in enumerate(_SHOWN)}
-    if test.has_latency:
-        means = mean_over(weights, one.outcomes.latency_s[at])
-        for row, dial in enumerate(_SHOWN):
-            found[f"latency_s_at_dial_{dial}"] = means[:, row]
-            slow = percentiles(one.outcomes.latency_s[at[row]], [_SLOW], weights)
-            found[f"latency_p95_s_at_dial_{dial}"] = slow[:, 0]
+    means = mean_over(weights, one.outcomes.latency_s[at])
+    for row, dial in enumerate(_SHOWN):
+        found[f"latency_s_at_dial_{dial}"] = means[:, row]
+        slow = percentiles(one.outcomes.latency_s[at[row]], [_SLOW], weights)
+        found[f"latency_p95_s_at_dial_{dial}"] = slow[:, 0]
     return found

@@ -41,8 +41,8 @@ def pareto_distance(cost: Array, score: Array, all_cost: Array, all_score: Array
     """ParetoDist: the mean distance of a router's points from the nearest point of the front of all compared.
 
     Both axes are scaled to [0, 1] over the points compared. LLMRouterBench (arXiv 2601.07206) says "average distance
-    to the Pareto frontier"; scale and norm are ours, those of the generational distance of multi-objective search
-    (Van Veldhuizen and Lamont), so compare within one comparison only: one more router can move the front.
+    to the Pareto frontier"; scale and norm are ours (multi-objective search knows it as generational distance), so
+    compare within one comparison only: one more router can move the front.
 
     Args:
         cost: ``(..., D)`` of one router.

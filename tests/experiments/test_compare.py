@@ -101,6 +101,9 @@ def test_a_trace_without_costs_is_compared_on_quality_alone(costless_trace: Trac
     entry = report.entry("ridge")
     assert entry is not None and "aiq" not in entry.pooled
     assert entry.pooled["delta_score_zero"].low is not None
+    assert set(entry.adjusted) == {"delta_score_zero", "delta_score_placebo"}
+    assert not {"qnc", "cost_save", "audc", "hull_aiq", "gap_closed", "optimal_selection_at_dial_1"} & set(entry.pooled)
+    assert {"peak", "perf_gain"} <= set(entry.pooled)
     assert report.entry("cheapest") is None
     assert any("costs are not recorded" in note for note in report.notes)
     assert table(report).row_count > 0

@@ -56,3 +56,13 @@ def test_what_never_differs_is_no_finding_and_what_always_does_is() -> None:
     replicates = np.stack([np.zeros(50), np.full(50, 0.2), np.full(50, np.nan)])
     found = adjusted(np.array([0.0, 0.2, np.nan]), replicates)
     assert found[0] == 1 and found[1] == pytest.approx(1 / 51) and np.isnan(found[2])
+
+
+def test_replicates_without_a_value_are_left_out_for_all() -> None:
+    rng = np.random.default_rng(4)
+    whole = rng.normal(size=(3, 100))
+    holed = np.concatenate([whole, rng.normal(size=(3, 7))], axis=1)
+    holed[1, 100:] = np.nan
+    values = np.array([2.0, 0.5, 3.0])
+    np.testing.assert_array_equal(adjusted(values, holed), adjusted(values, whole))
+    assert np.isnan(adjusted(values, np.full((3, 9), np.nan))).all()
