@@ -13,6 +13,7 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -155,8 +156,8 @@ def kind_of(name: str) -> type[Router] | type[Plan]:
     """
     if name in _PLANS:
         return plan_class(name)
-    if name not in names() and (close := nearest(name, _PLANS)):
-        raise BadInput(f"unknown router or plan `{name}`{close}")
+    if name not in names() and get_close_matches(name, _PLANS, n=1):
+        raise BadInput(f"unknown router or plan `{name}`{nearest(name, _PLANS)}")
     return router_class(name)
 
 
