@@ -15,7 +15,7 @@ import typer
 from rich.table import Table
 
 from env.trace import Trace
-from env.trace_io import read_trace
+from env.trace_io import from_rows, read_trace, save_trace
 from experiments.cli import app, main
 from experiments.cli.output import Output
 from instances.api import CONFIG_VARIABLE, close_runtime, get_model
@@ -98,6 +98,7 @@ JSON_COMMANDS = {
     "status": (),
     "rollback": (),
     "trace export": ("--store", "sqlite:///live.db", "--out", "log.parquet"),
+    "ope": ("choices.parquet", "--policy", "bundle"),
 }
 NOT_RUN = {"bench routers", "bench env", "bench ope", "bench metrics", "demo", "serve"}
 
@@ -117,6 +118,11 @@ def test_with_json_standard_output_is_json_alone(
         {"query_id": f"q{n}", "prompt": trace.prompts[n], "check": {"kind": "number", "answer": n}} for n in (0, 1)
     ]
     Path("prompts.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    choices = [
+        {"query_id": f"c{n}", "prompt": f"sum up {n}", "model": trace.arms[n % 3], "score": n % 2, "propensity": 1 / 3}
+        for n in range(60)
+    ]
+    save_trace(from_rows(choices), "choices.parquet")
     Path("asked.yaml").write_text(
         f"store: sqlite:///live.db\ninstances: [{{name: small, provider: replay, trace: {trace_file}, speed: .inf}}]"
     )
