@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Container, Sequence
 
 import numpy as np
 
@@ -21,7 +22,8 @@ _NAMED = 5
 
 def of_comparison(report: Report) -> list[str]:
     """What the comparison itself gives cause to doubt."""
-    found = [_sentence(note) for note in report.notes]
+    names = {entry.router for entry in report.entries}
+    found = [_sentence(note, names) for note in report.notes]
     if len(report.seeds) < _FEW_SEEDS:
         found.append(
             f"{len(report.seeds)} {'seed is' if len(report.seeds) == 1 else 'seeds are'} few: intervals hardly see how "
@@ -67,8 +69,10 @@ def of_data(trace: Trace) -> list[str]:
     ]
 
 
-def _sentence(note: str) -> str:
-    return f"{note[:1].upper()}{note[1:]}."
+def _sentence(note: str, names: Container[str]) -> str:
+    """A note with a large first letter, where that is no router's, and a full stop."""
+    named = re.split(r"[ :,]", note)[0] in names
+    return f"{note if named else note[:1].upper() + note[1:]}."
 
 
 def _some(names: Sequence[str]) -> str:

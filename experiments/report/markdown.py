@@ -52,7 +52,7 @@ def _block(block: Block, level: int) -> str:
         case Grid():
             return _table(block)
         case Picture():
-            return f"![{plain(block.alt)}]({block.file}.svg)\n\n{plain(block.caption)}"
+            return f"![{plain(block.alt)}]({block.file}.png)\n\n{plain(block.caption)}"
         case Folded(title, inside) | Section(title, inside):
             return "\n\n".join([f"{'#' * level} {plain(title)}", *_blocks(inside, level + 1)])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +22,7 @@ from experiments.report.blocks import Block, Grid, Page, Picture, Points, Sectio
 from experiments.report.caveats import of_comparison, of_data
 from experiments.report.html import html
 from experiments.report.markdown import markdown
-from experiments.report.sections import all_figures, by_task, chosen, online, savings
+from experiments.report.sections import all_figures, by_task, chosen, learning_online, savings
 from experiments.report.selection import learned, shown
 from experiments.report.summary import summary
 from experiments.report.table import has_aiq, json_rows, title
@@ -37,21 +36,6 @@ if TYPE_CHECKING:
 
 _PACKAGES = ("pointsman", "numpy", "matplotlib")
 _HELD_OUT = {"prompt": "prompts", "task": "whole tasks", "time": "the newest queries"}
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What a page says beside the comparison itself; each by the name of a trace.
-
-    Attributes:
-        traces: to tell what is doubtful about the data.
-        online: how routers fare that learn as they go, or why nobody looked.
-        command: the command line that makes the same figures again.
-    """
-
-    traces: Mapping[str, Trace] = field(default_factory=dict)
-    online: Mapping[str, Prequential | str] = field(default_factory=dict)
-    command: str | None = None
 
 
 def learn_online(
@@ -89,7 +73,14 @@ def online_routers(report: Report) -> list[str]:
     return [entry.router for entry in learned(report) if entry.feedback is Feedback.BANDIT and _goes_on(entry.router)]
 
 
-def write(reports: Sequence[Report], folder: str | Path, told: Told | None = None) -> list[Path]:
+def write(
+    reports: Sequence[Report],
+    folder: str | Path,
+    *,
+    traces: Sequence[Trace] = (),
+    online: Mapping[str, Prequential | str] | None = None,
+    command: str | None = None,
+) -> list[Path]:
     """Write ``index.html``, ``report.md``, ``rows.json``, and the pictures as PNG, SVG and PDF.
 
     The page holds its pictures and loads nothing. The same comparison gives the same bytes. Without matplotlib there
@@ -98,17 +89,20 @@ def write(reports: Sequence[Report], folder: str | Path, told: Told | None = Non
     Args:
         reports: of one comparison or several.
         folder: is made where there is none.
-        told: what else there is to say.
+        traces: that they were made on, to tell what is doubtful about the data.
+        online: by the name of a trace, how routers fare that learn as they go (:func:`learn_online`).
+        command: the command line that makes the same figures again.
 
     Returns:
         The files, the page first.
     """
-    target, rest = Path(folder), told or Told()
+    target, found, data = Path(folder), online or {}, {trace.name: trace for trace in traces}
     album = _Album(target)
-    sections = [
-        Section(f"Trace {report.trace}" if len(reports) > 1 else title(report), _of_trace(report, rest, album))
-        for report in reports
-    ]
+    sections = []
+    for report in reports:
+        heading = f"Trace {report.trace}" if len(reports) > 1 else title(report)
+        blocks = _of_trace(report, data.get(report.trace), found.get(report.trace), album)
+        sections.append(Section(heading, (*blocks, _protocol(report, command))))
     name = "Comparison of routers" + (f" on {reports[0].trace}" if len(reports) == 1 else "")
     page = Page(name, (*(Text(title(report)) for report in reports if len(reports) > 1), *sections))
     return [
@@ -147,8 +141,10 @@ class _Album:
         return safe
 
 
-def _of_trace(report: Report, told: Told, album: _Album) -> tuple[Block, ...]:
-    doubts = [*of_comparison(report), *(of_data(told.traces[report.trace]) if report.trace in told.traces else [])]
+def _of_trace(
+    report: Report, trace: Trace | None, online: Prequential | str | None, album: _Album
+) -> tuple[Block, ...]:
+    doubts = [*of_comparison(report), *(of_data(trace) if trace is not None else [])]
     short = (*summary(report), f"Read it with the {len(doubts)} caveats below.") if doubts else summary(report)
     sections = [
         Section("In short", (Points(tuple(short)),)),
@@ -158,10 +154,9 @@ def _of_trace(report: Report, told: Told, album: _Album) -> tuple[Block, ...]:
     ]
     if report.slices is not None:
         sections += [_choices(report, report.slices, album), by_task(report, report.slices)]
-    if report.trace in told.online:
-        sections.append(_online(report.trace, told.online[report.trace], album))
-    sections += [Section("Caveats", (Points(tuple(doubts)),)), _protocol(report, told.command)]
-    return tuple(sections)
+    if online is not None:
+        sections.append(_online(report.trace, online, album))
+    return (*sections, Section("Caveats", (Points(tuple(doubts)),)))
 
 
 def _frontier(report: Report, album: _Album) -> Block:
@@ -194,7 +189,7 @@ def _choices(report: Report, slices: Slices, album: _Album) -> Section:
 def _online(trace: str, found: Prequential | str, album: _Album) -> Section:
     from experiments.plot import learning
 
-    text, grid = online(found)
+    text, grid = learning_online(found)
     blocks: list[Block] = [text]
     if isinstance(found, Prequential) and isinstance(grid, Grid):
         alt = f"Cumulative regret and rewards over a stream, for {', '.join(one.router for one in found.courses)}."
@@ -206,10 +201,11 @@ def _online(trace: str, found: Prequential | str, album: _Album) -> Section:
 
 
 def _protocol(report: Report, command: str | None) -> Section:
-    seeds = f"seeds {report.seeds[0]} to {report.seeds[-1]}" if len(report.seeds) > 1 else f"seed {report.seeds[0]}"
+    several = len(report.seeds) > 1
+    seeds = f"seeds {report.seeds[0]} to {report.seeds[-1]}, each" if several else f"seed {report.seeds[0]},"
     sizes = sorted({min(report.n_test), max(report.n_test)})
     lines = [
-        f"Held out: {_HELD_OUT[report.split_by]}; {seeds}, each {' to '.join(map(str, sizes))} test queries. No test "
+        f"Held out: {_HELD_OUT[report.split_by]}; {seeds} {' to '.join(map(str, sizes))} test queries. No test "
         "prompt is trained on, and every choice, dials included, is made on validation queries.",
         f"Dials: {len(DIALS)} from {DIALS[0]:g} to {DIALS[-1]:g}.",
         f"Intervals: {LEVEL:.0%}, paired bootstrap of {REPLICATES} resamples over prompts and seeds, by whole prompts.",

@@ -101,12 +101,13 @@ def by_task(report: Report, slices: Slices) -> Section:
     return Section(title, tuple(blocks))
 
 
-def online(found: Prequential | str) -> tuple[Text, Grid | None]:
+def learning_online(found: Prequential | str) -> tuple[Text, Grid | None]:
     """How routers fare that learn as they go: what was done, and its figures; or why it was not."""
     if isinstance(found, str):
         return Text(found), None
     n = found.best_arm.shape[1]
     streams = "one stream" if len(found.seeds) == 1 else f"{len(found.seeds)} streams, one a seed,"
+    world = f", in the scenario {found.scenario}" if found.changes else ""
     price = "Reward is the score."
     if found.cost_weight:
         price = (
@@ -115,7 +116,7 @@ def online(found: Prequential | str) -> tuple[Text, Grid | None]:
             "same, so that mixing them blindly gains nothing."
         )
     text = (
-        f"Routers that learn as they go meet {streams} of {n:,} training queries ({found.scenario}). Each is judged on "
+        f"Routers that learn as they go meet {streams} of {n:,} training queries{world}. Each is judged on "
         f"a query before it learns what its own choice there brought; of the other models it is told nothing. {price} "
         "Regret is against the best single model in hindsight, of each stream"
         f"{' between two changes' if found.changes else ''}; a router that reads prompts can get below 0."
@@ -124,7 +125,9 @@ def online(found: Prequential | str) -> tuple[Text, Grid | None]:
     heads += [f"rounds to recover from {change:,} [95 %]" for change in found.changes]
     rows = [_course(found, course) for course in found.courses]
     rows.append(["choosing at random", "-", "-", *_regrets(found, found.chance), *["-"] * len(found.changes)])
-    caption = "Means over streams; regret in points of score; rounds until half of what a change cost is regained"
+    caption = "Means over streams; regret in points of score"
+    if found.changes:
+        caption += "; rounds until half of what a change cost is regained"
     return Text(text), Grid.of(caption, heads, rows)
 
 

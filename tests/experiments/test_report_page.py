@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from env.features import Featuriser
 from env.trace import Trace
 from experiments.compare import Report, compare
-from experiments.report.page import Told, learn_online, online_routers, write
+from experiments.report.page import learn_online, online_routers, write
 from experiments.report.summary import summary
 from experiments.train import Feedback
 from tests.conftest import needs
@@ -55,16 +56,20 @@ class Checked(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def compared(trace: Trace, featuriser: Featuriser) -> tuple[Report, Told]:
+def compared(trace: Trace, featuriser: Featuriser) -> tuple[Report, dict[str, Any]]:
     report = compare([trace], ("ridge", "linucb"), seeds=2, featuriser=featuriser)[0]
     online = learn_online(report, trace, scenario="quality_drop", featuriser=featuriser)
-    return report, Told({trace.name: trace}, {trace.name: online}, "pointsman compare recorded --seeds 2")
+    return report, {
+        "traces": [trace],
+        "online": {trace.name: online},
+        "command": "pointsman compare recorded --seeds 2",
+    }
 
 
 @pytest.fixture(scope="module")
-def folder(compared: tuple[Report, Told], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(compared: tuple[Report, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("page")
-    write([compared[0]], target, compared[1])
+    write([compared[0]], target, **compared[1])
     return target
 
 
@@ -92,7 +97,7 @@ def test_no_id_is_given_twice_and_every_one_referred_to_is_there(folder: Path) -
     assert set(re.findall(r"url\(#([^)]+)\)", text)) | set(re.findall(r'href="#([^"]+)"', text)) <= set(ids)
 
 
-def test_every_router_and_model_is_on_it(folder: Path, compared: tuple[Report, Told]) -> None:
+def test_every_router_and_model_is_on_it(folder: Path, compared: tuple[Report, dict[str, Any]]) -> None:
     page = Checked((folder / "index.html").read_text())
     for entry in compared[0].entries:
         assert entry.router in page.words
@@ -125,10 +130,10 @@ def test_pictures_of_the_twin_are_beside_it(folder: Path) -> None:
 
 
 def test_the_same_comparison_gives_the_same_bytes(
-    compared: tuple[Report, Told], folder: Path, tmp_path: Path, trace: Trace, featuriser: Featuriser
+    compared: tuple[Report, dict[str, Any]], folder: Path, tmp_path: Path, trace: Trace, featuriser: Featuriser
 ) -> None:
     report = compare([trace], ("ridge", "linucb"), seeds=2, featuriser=featuriser)[0]
-    again = write([report], tmp_path, compared[1])
+    again = write([report], tmp_path, **compared[1])
     assert all(file.read_bytes() == (folder / file.name).read_bytes() for file in again)
 
 
@@ -138,7 +143,7 @@ def test_names_out_of_the_data_are_words_not_markup(tmp_path: Path, featuriser: 
     arms = (ATTACK, "$mid$dle", "_large|")
     trace = replace(plain, name=f"../{ATTACK}", arms=arms, tasks=tasks)
     report = compare([trace], ("zero",), seeds=1, featuriser=featuriser)[0]
-    files = write([report], tmp_path, Told({trace.name: trace}, {}, ATTACK))
+    files = write([report], tmp_path, traces=[trace], command=ATTACK)
     page, twin = Checked(files[0].read_text()), files[1].read_text()
     assert "script" not in {tag for tag, _ in page.seen}
     assert any(ATTACK in words for words in page.words)
@@ -151,7 +156,7 @@ def test_names_out_of_the_data_are_words_not_markup(tmp_path: Path, featuriser: 
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1, "a bar in a name makes no column"
 
 
-def test_the_page_says_who_won_and_what_is_saved(compared: tuple[Report, Told]) -> None:
+def test_the_page_says_who_won_and_what_is_saved(compared: tuple[Report, dict[str, Any]]) -> None:
     said = " ".join(summary(compared[0]))
     assert "over mixing fixed models blindly" in said
     assert "the best single model" in said and "per 1,000" in said
@@ -167,8 +172,8 @@ def test_without_costs_it_speaks_of_quality_alone(
     costless_trace: Trace, featuriser: Featuriser, tmp_path: Path
 ) -> None:
     report = compare([costless_trace], ("ridge", "ucb1"), seeds=1, featuriser=featuriser)[0]
-    told = Told({costless_trace.name: costless_trace}, {costless_trace.name: learn_online(report, costless_trace)})
-    text = write([report], tmp_path, told)[1].read_text()
+    online = {costless_trace.name: learn_online(report, costless_trace, featuriser=featuriser)}
+    text = write([report], tmp_path, traces=[costless_trace], online=online)[1].read_text()
     assert "compared on the score at dial 1 alone" in text
     assert "nothing can be said of money" in text
     assert "Reward is the score." in text
@@ -181,7 +186,7 @@ def test_without_prompts_or_features_only_blind_routers_are_compared(trace: Trac
     assert [entry.router for entry in report.entries if entry.feedback is not None] == [
         "random", "zero", "best_per_task", "ucb1",
     ]  # fmt: skip
-    text = write([report], tmp_path, Told({}, {blind.name: learn_online(report, blind)}))[1].read_text()
+    text = write([report], tmp_path, online={blind.name: learn_online(report, blind)})[1].read_text()
     assert "only routers that look at no prompt are compared" in text
     assert online_routers(report) == ["ucb1"]
 
@@ -215,7 +220,7 @@ def test_several_traces_share_a_page(trace: Trace, featuriser: Featuriser, tmp_p
     assert len(ids) == len(set(ids))
 
 
-def test_bandits_are_found_by_what_they_were_told(compared: tuple[Report, Told]) -> None:
+def test_bandits_are_found_by_what_they_were_told(compared: tuple[Report, dict[str, Any]]) -> None:
     assert online_routers(compared[0]) == ["linucb"]
     entry = compared[0].entry("linucb")
     assert entry is not None and entry.feedback is Feedback.BANDIT
