@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from experiments.judge import evaluate as evaluate
     from experiments.ope.judge import off_policy as off_policy
     from experiments.ope.logs import BanditLog as BanditLog
+    from experiments.prequential import prequential as prequential
+    from experiments.report.page import write_report as write_report
     from experiments.train import train as train
     from instances.api import close_runtime as close_runtime
     from instances.api import get_model as get_model
@@ -109,6 +111,8 @@ _PUBLIC = {
     "evaluate": "experiments.judge:evaluate",
     "off_policy": "experiments.ope.judge:off_policy",
     "BanditLog": "experiments.ope.logs:BanditLog",
+    "prequential": "experiments.prequential:prequential",
+    "write_report": "experiments.report.page:write_report",
     "train": "experiments.train:train",
     "close_runtime": "instances.api:close_runtime",
     "get_model": "instances.api:get_model",

@@ -158,7 +158,7 @@ def compare(
     from experiments.compare import DEFAULT_ROUTERS, steps
     from experiments.compare import compare as run
     from experiments.report import json_rows, table
-    from experiments.report.page import learn_online, online_routers, write
+    from experiments.report.page import learn_online, online_routers, write_report
 
     started, shown, what = time.time(), Output(json), Scenario.of(scenario)
     names = tuple(routers.split(",")) if routers else DEFAULT_ROUTERS
@@ -190,7 +190,7 @@ def compare(
     options = [("--routers", routers), ("--seeds", str(seeds)), ("--split-by", split_by), ("--against", against)]
     given = [part for name, value in [*options, ("--scenario", scenario)] if value for part in (name, value)]
     command = shlex.join(["pointsman", "compare", *sources, *given])
-    files = write(reports, out, traces=traces, online=online, command=command)
+    files = write_report(reports, out, traces=traces, online=online, command=command)
     rows = json_rows(reports)
     shown.say(f"{time.time() - started:.0f} s; the report: {files[0]}")
     if decisions is not None:

@@ -73,7 +73,7 @@ def online_routers(report: Report) -> list[str]:
     return [entry.router for entry in learned(report) if entry.feedback is Feedback.BANDIT and _goes_on(entry.router)]
 
 
-def write(
+def write_report(
     reports: Sequence[Report],
     folder: str | Path,
     *,

@@ -15,7 +15,7 @@ import pytest
 from env.features import Featuriser
 from env.trace import Trace
 from experiments.compare import Report, compare
-from experiments.report.page import learn_online, online_routers, write
+from experiments.report.page import learn_online, online_routers, write_report
 from experiments.report.summary import summary
 from experiments.train import Feedback
 from tests.conftest import needs
@@ -69,7 +69,7 @@ def compared(trace: Trace, featuriser: Featuriser) -> tuple[Report, dict[str, An
 @pytest.fixture(scope="module")
 def folder(compared: tuple[Report, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("page")
-    write([compared[0]], target, **compared[1])
+    write_report([compared[0]], target, **compared[1])
     return target
 
 
@@ -133,7 +133,7 @@ def test_the_same_comparison_gives_the_same_bytes(
     compared: tuple[Report, dict[str, Any]], folder: Path, tmp_path: Path, trace: Trace, featuriser: Featuriser
 ) -> None:
     report = compare([trace], ("ridge", "linucb"), seeds=2, featuriser=featuriser)[0]
-    again = write([report], tmp_path, **compared[1])
+    again = write_report([report], tmp_path, **compared[1])
     assert all(file.read_bytes() == (folder / file.name).read_bytes() for file in again)
 
 
@@ -143,7 +143,7 @@ def test_names_out_of_the_data_are_words_not_markup(tmp_path: Path, featuriser: 
     arms = (ATTACK, "$mid$dle", "_large|")
     trace = replace(plain, name=f"../{ATTACK}", arms=arms, tasks=tasks)
     report = compare([trace], ("zero",), seeds=1, featuriser=featuriser)[0]
-    files = write([report], tmp_path, traces=[trace], command=ATTACK)
+    files = write_report([report], tmp_path, traces=[trace], command=ATTACK)
     page, twin = Checked(files[0].read_text()), files[1].read_text()
     assert "script" not in {tag for tag, _ in page.seen}
     assert any(ATTACK in words for words in page.words)
@@ -173,7 +173,7 @@ def test_without_costs_it_speaks_of_quality_alone(
 ) -> None:
     report = compare([costless_trace], ("ridge", "ucb1"), seeds=1, featuriser=featuriser)[0]
     online = {costless_trace.name: learn_online(report, costless_trace, featuriser=featuriser)}
-    text = write([report], tmp_path, traces=[costless_trace], online=online)[1].read_text()
+    text = write_report([report], tmp_path, traces=[costless_trace], online=online)[1].read_text()
     assert "compared on the score at dial 1 alone" in text
     assert "nothing can be said of money" in text
     assert "Reward is the score." in text
@@ -186,7 +186,7 @@ def test_without_prompts_or_features_only_blind_routers_are_compared(trace: Trac
     assert [entry.router for entry in report.entries if entry.feedback is not None] == [
         "random", "zero", "best_per_task", "ucb1",
     ]  # fmt: skip
-    text = write([report], tmp_path, online={blind.name: learn_online(report, blind)})[1].read_text()
+    text = write_report([report], tmp_path, online={blind.name: learn_online(report, blind)})[1].read_text()
     assert "only routers that look at no prompt are compared" in text
     assert online_routers(report) == ["ucb1"]
 
@@ -195,7 +195,7 @@ def test_tiny_tasks_are_marked_and_have_no_interval(trace: Trace, featuriser: Fe
     tasks = trace.tasks.copy()
     tasks[:30] = "rare"
     report = compare([replace(trace, tasks=tasks)], ("zero",), seeds=1, featuriser=featuriser)[0]
-    text = write([report], tmp_path)[1].read_text()
+    text = write_report([report], tmp_path)[1].read_text()
     row = next(line for line in text.splitlines() if line.startswith("| rare"))
     assert row.startswith("| rare (tiny) |") and "[" not in row
     assert "do not read them alone: rare" in text
@@ -212,7 +212,7 @@ def test_a_dial_that_does_nothing_is_named(trace: Trace, featuriser: Featuriser)
 def test_several_traces_share_a_page(trace: Trace, featuriser: Featuriser, tmp_path: Path) -> None:
     other = replace(trace, name="recorded!")
     reports = compare([trace, other], ("zero",), seeds=1, featuriser=featuriser)
-    files = write(reports, tmp_path)
+    files = write_report(reports, tmp_path)
     page = Checked(files[0].read_text())
     assert {"Trace recorded", "Trace recorded!"} <= set(page.words)
     assert len({file.name for file in files}) == len(files)
