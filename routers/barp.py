@@ -104,6 +104,7 @@ class BaRP(NetworkRouter):
             network = parameters
             if step % _ROUND == 0:
                 verdict, rounds = lesson.verdict(network), rounds + 1
+                lesson.progress(step * batch, {"verdict": verdict})
                 if verdict > reached:
                     best, reached, rounds = network, verdict, 0
                 if rounds == patience:

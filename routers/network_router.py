@@ -32,6 +32,13 @@ _PREFERENCES = np.linspace(-1, 1, 5)
 # The largest cost weight trained for, as a multiple of what makes the mean of the cheapest arm the best.
 _HEADROOM = 3.0
 
+Progress = Callable[[int, Mapping[str, float]], None]
+"""Told how training goes: after how many decisions (or steps), and figures by name."""
+
+
+def unheard(_step: int, _figures: Mapping[str, float]) -> None:
+    """Nobody listens."""
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -41,11 +48,13 @@ class Lesson:
         table: of one-step episodes; where costs were recorded their weight is drawn anew for each, and observed.
         mean_cost: dollars of a call, over all arms; 0 where costs do not count.
         verdict: mean reward of a network's greedy choices on held-out rows, over the prices of money it is meant for.
+        progress: told the verdict, and the losses of a library's algorithm, as training goes on.
     """
 
     table: RoutingTable
     mean_cost: float
     verdict: Callable[[Network], float]
+    progress: Progress = unheard
 
     def even(self, rewards: NDArray[Any], observations: Floats) -> NDArray[Any]:
         """Rewards ``(m,)`` divided by ``1 + cost weight * mean cost``, which changes no preference between arms.
@@ -110,8 +119,13 @@ class NetworkRouter(Router):
             return softmax(scores)
         return certain(scores.argmax(axis=1), self.n_arms)
 
-    def fit(self, contexts: Contexts, outcomes: Outcomes) -> Self:
+    def fit(self, contexts: Contexts, outcomes: Outcomes, *, progress: Progress = unheard) -> Self:
         """Train from scratch on a table; ``(n, K)`` outcomes, NaN where not observed.
+
+        Args:
+            contexts: of the rows.
+            outcomes: of every arm on them.
+            progress: told how training goes, see :class:`Lesson`.
 
         Raises:
             MissingExtra: the ``train`` extra is not installed, where the algorithm is a library's.
@@ -138,7 +152,7 @@ class NetworkRouter(Router):
         )
         mean_cost = float(np.nan_to_num(np.nanmean(whole.cost_usd))) if top else 0.0
         verdict = judge_of(contexts.take(judged), whole.take(judged), table.layout, mean_cost)
-        self._network, self._layout = self._trained(Lesson(table, mean_cost, verdict)), table.layout
+        self._network, self._layout = self._trained(Lesson(table, mean_cost, verdict, progress)), table.layout
         return self
 
     def _scores(self, contexts: Contexts) -> Floats:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+
 from env.errors import MissingExtra
 from routers.network import Network
 from routers.network_router import Lesson
@@ -87,6 +89,9 @@ def learned(
         def judge(self) -> None:
             network = export(model.policy)
             reached = lesson.verdict(network)
+            # What the library noted of its last round of learning; nothing before the first.
+            noted = {name: float(said) for name, said in model.logger.name_to_value.items() if np.isscalar(said)}
+            lesson.progress(int(model.num_timesteps), {"verdict": reached, **noted})
             self.rounds += 1
             if reached > self.best:
                 self.best, self.network, self.rounds = reached, network, 0

@@ -40,6 +40,20 @@ def test_one_network_serves_every_cost_weight() -> None:
     assert choices(router, unseen, 1e4).mean() < 0.05
 
 
+def test_training_says_how_it_goes_and_is_not_changed_by_it() -> None:
+    needs("train", "training `ppo`")
+    few = {**SMALL, "total_steps": 8_192}
+    told: list[tuple[int, dict[str, float]]] = []
+    heard = PPORouter(2, 3, **few).fit(*priced(300, seed=0), progress=lambda at, said: told.append((at, dict(said))))
+    steps = [step for step, _ in told]
+    assert steps == sorted(steps) and steps[0] == 0 and steps[-1] >= 8_192
+    assert all(np.isfinite(said["verdict"]) for _, said in told)
+    assert all("train/value_loss" in said for _, said in told[1:])
+    unheard = PPORouter(2, 3, **few).fit(*priced(300, seed=0))
+    for name, array in heard.state().arrays.items():
+        np.testing.assert_array_equal(array, unheard.state().arrays[name])
+
+
 def test_masked_arms_are_not_drawn_in_training() -> None:
     needs("agents", "training MaskablePPO")
     contexts, outcomes = priced(400, seed=0)
