@@ -38,7 +38,7 @@ def arm_masks(trace: Trace, arms: Sequence[ArmLike] | None = None) -> Bools:
         >>> arm_masks(trace, [Arm("small", context_window=8_192), Arm("large")]).tolist()
         [[False, True], [True, True]]
     """
-    may = _available(trace)
+    may = availability(trace)
     if arms is not None:
         known = _described(trace, arms)
         may &= _modalities(trace, known) & _windows(trace, known)
@@ -91,16 +91,41 @@ def _windows(trace: Trace, arms: Sequence[Arm]) -> Bools:
     return np.asarray(tokens <= windows)
 
 
-def _available(trace: Trace) -> Bools:
+def availability(trace: Trace, arms: Sequence[str] | None = None) -> Bools:
+    """``(n, K)`` False where the trace's column ``available`` says that an arm could not be chosen.
+
+    It says so in either of two ways: true or false for each arm, or, as the runtime writes it, in the cell of the arm
+    that was chosen a list of all that could have been.
+
+    Args:
+        trace: the queries.
+        arms: the columns wanted; the trace's arms when not given. An arm that the trace lacks is False in rows with a
+            list that leaves it out.
+
+    Raises:
+        BadInput: a cell is neither.
+
+    Example:
+        >>> from env.trace_io import from_rows
+        >>> row = {"query_id": "q1", "prompt": "2 + 2?", "score": 1.0}
+        >>> trace = from_rows([{**row, "model": "a", "available": ["a", "c"]}, {**row, "model": "b"}])
+        >>> availability(trace, ["a", "b", "c"]).tolist()
+        [[True, False, True]]
+    """
+    names = list(trace.arms if arms is None else arms)
+    may = np.ones((len(trace), len(names)), dtype=bool)
     column = trace.cell_columns.get("available")
     if column is None:
-        return np.ones((len(trace), trace.n_arms), dtype=bool)
-    closed = np.asarray(column == False, dtype=bool)  # noqa: E712 - elementwise on an object array
-    wrong = ~closed & (column != True) & (column != None)  # noqa: E711, E712 - likewise
-    if wrong.any():
-        row, arm = np.argwhere(wrong)[0]
-        raise BadInput(
-            f"trace {trace.name}: query {trace.query_ids[row]}, arm `{trace.arms[arm]}`: available is "
-            f"{column[row, arm]!r}; it must be true or false, null where not recorded"
-        )
-    return ~closed
+        return may
+    place = {name: at for at, name in enumerate(names)}
+    known = [at for at, name in enumerate(trace.arms) if name in place]
+    may[:, [place[trace.arms[at]] for at in known]] = column[:, known] != False  # noqa: E712 - elementwise on objects
+    for row, arm in np.argwhere((column != None) & (column != True) & (column != False)):  # noqa: E711, E712 - likewise
+        listed = column[row, arm]
+        if not isinstance(listed, list):
+            raise BadInput(
+                f"trace {trace.name}: query {trace.query_ids[row]}, arm `{trace.arms[arm]}`: available is {listed!r}; "
+                "it must be true or false, null where not recorded, or a list of the arms that could be chosen"
+            )
+        may[row] = [name in listed for name in names]
+    return may

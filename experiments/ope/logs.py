@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from env.arm_masks import availability
 from env.contexts import Bools, Floats, Index, Ints, Queries
 from env.errors import BadInput
 from env.trace import Trace
@@ -305,16 +306,6 @@ decision, when it was made
 def _availability(trace: Trace) -> tuple[tuple[str, ...], Bools]:
     """Arms of a trace, with those that were available and never chosen at the end, and where each was available."""
     column = trace.cell_columns.get("available")
-    if column is None:
-        return trace.arms, np.ones((len(trace), trace.n_arms), dtype=bool)
-    # The runtime writes, in the row of its choice, the names of all that could be chosen.
-    lists = [next((cell for cell in row if isinstance(cell, list)), None) for row in column]
-    names = dict.fromkeys([*trace.arms, *(name for listed in lists if listed for name in listed)])
-    mask = np.ones((len(trace), len(names)), dtype=bool)
-    mask[:, : trace.n_arms] = column != False  # noqa: E712 - elementwise on an object array
-    at = {name: number for number, name in enumerate(names)}
-    for row, listed in enumerate(lists):
-        if listed is not None:
-            mask[row] = False
-            mask[row, [at[name] for name in listed]] = True
-    return tuple(names), mask
+    cells = [] if column is None else column.ravel().tolist()
+    names = tuple(dict.fromkeys([*trace.arms, *(name for cell in cells if isinstance(cell, list) for name in cell)]))
+    return names, availability(trace, names)

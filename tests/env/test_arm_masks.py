@@ -137,6 +137,10 @@ def test_an_arm_that_was_not_available_is_masked(small_trace: Trace) -> None:
     available[:, 0], available[7, 2] = True, False
     made = trace_table(replace(small_trace, cell_columns={"available": available}), part="all", featuriser=HASHING)
     assert np.argwhere(made.mask == 0).tolist() == [[7, 2]]
+    available[5] = None
+    available[5, 2] = [small_trace.arms[0], small_trace.arms[2], "one of another time"]
+    made = trace_table(replace(small_trace, cell_columns={"available": available}), part="all", featuriser=HASHING)
+    assert made.mask[5].tolist() == [1, 0, 1, 0]
     available[3, 1] = "no"
     with pytest.raises(BadInput, match=r"query q3, arm `small`: available is 'no'; it must be true or false"):
         trace_table(replace(small_trace, cell_columns={"available": available}), part="all", featuriser=HASHING)
