@@ -24,7 +24,7 @@ def test_the_easier_protocol_is_the_hull_of_test_points(trace: Trace, tmp_path: 
     found = public_sets.easier_aiq(trace, kept)
 
     frame = pd.read_parquet(kept)
-    row, arm = frame["query_id"].map(trace.query_ids.index), frame["model"].map(trace.arms.index)
+    row, arm = frame["query_id"].map(list(trace.query_ids).index), frame["model"].map(list(trace.arms).index)
     frame["cost"], frame["score"] = trace.cost_usd[row, arm], trace.score[row, arm]
     means = frame.groupby(["router", "dial"], observed=True)[["cost", "score"]].mean()
     low, high = means.loc["cheapest"].iloc[0], means.loc["best_single"].iloc[0]
