@@ -23,7 +23,8 @@ _OTHERS = "0.75"
 def choices(report: Report) -> Figure:
     """Shares of requests by dial, a panel for each router that is shown in colour and for the oracle.
 
-    Models are stacked from the cheapest up. Where there are more than colours, the least chosen are grey together.
+    Models are stacked from the cheapest up, or from the weakest where costs are not known. Where there are more than
+    colours, the least chosen are grey together.
 
     Raises:
         MissingExtra: matplotlib is not installed.

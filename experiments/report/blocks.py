@@ -42,6 +42,19 @@ class Grid:
         """A table without groups."""
         return cls(caption, tuple(heads), (tuple(tuple(row) for row in rows),), tuple(words))
 
+    def filled(self) -> Grid:
+        """Without the columns in which no row has anything but a dash, such as costs that nobody recorded.
+
+        Example:
+            >>> Grid.of("", ["router", "$", "score"], [["ridge", "-", ".5"], ["zero", "-", "-"]]).filled().heads
+            ('router', 'score')
+        """
+        rows = [row for section in self.sections for row in section]
+        kept = [at for at in range(len(self.heads)) if any(row[at] != "-" for row in rows)]
+        sections = tuple(tuple(tuple(row[at] for at in kept) for row in section) for section in self.sections)
+        words = tuple(new for new, at in enumerate(kept) if at in self.words)
+        return Grid(self.caption, tuple(self.heads[at] for at in kept), sections, words)
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:

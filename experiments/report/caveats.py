@@ -31,10 +31,6 @@ def of_comparison(report: Report) -> list[str]:
         )
     slices = report.slices
     if slices is not None:
-        ranked = [entry.router for entry in learned(report)]
-        still = [name for name in ranked if slices.is_constant(name)]
-        if still:
-            found.append(f"The dial does nothing for {_some(still)}: the choices at all dials are alike.")
         tiny = [task.name for task in slices.tasks if task.is_tiny]
         if tiny:
             found.append(

@@ -25,7 +25,7 @@ from experiments.report.markdown import markdown
 from experiments.report.sections import all_figures, by_task, chosen, learning_online, savings
 from experiments.report.selection import learned, shown
 from experiments.report.summary import summary
-from experiments.report.table import has_aiq, json_rows, title
+from experiments.report.table import has_aiq, has_cost, json_rows, title
 from experiments.slices import Slices
 from experiments.train import Feedback
 from routers import router_class
@@ -181,7 +181,8 @@ def _choices(report: Report, slices: Slices, album: _Album) -> Section:
     from experiments.plot import choices
 
     alt = f"Shares of each model at every dial, for {', '.join(shown(report))} and the oracle; the table has figures."
-    caption = "What each router chose: the share of test requests that each model got, by dial; cheap models below."
+    below = "the cheapest" if has_cost(report) else "the weakest"
+    caption = f"What each router chose: the share of test requests that each model got, by dial; {below} model below."
     picture = album("choices", report.trace, lambda: choices(report), alt, caption)
     return Section("What each router chose", (picture, chosen(report, slices)))
 

@@ -12,7 +12,7 @@ from experiments.prequential import Course, Prequential, band
 from experiments.report.blocks import Block, Folded, Grid, Points, Section, Text
 from experiments.report.selection import learned, shown
 from experiments.report.summary import dollars, figure, saved
-from experiments.report.table import figures, has_aiq, short, told
+from experiments.report.table import figures, has_aiq, has_cost, short, told
 from experiments.slices import SHOWN_DIALS, Slices, Task
 
 _LAST = 4
@@ -24,12 +24,12 @@ def all_figures(report: Report) -> Section:
     heads, sections = figures(report)
     words = [at for at, head in enumerate(heads) if head in ("router", "told", "verdict")]
     grid = Grid(
-        "Scores from 0 to 1; $/1k: US dollars per 1,000 requests; [95 % interval]",
+        f"Scores from 0 to 1{'; $/1k: US dollars per 1,000 requests' if has_cost(report) else ''}; [95 % interval]",
         tuple(heads),
         tuple(tuple(tuple(row) for row in section) for section in sections),
         tuple(words),
     )
-    return Section("All figures", (grid, Points(tuple(told(has_aiq(report))))))
+    return Section("All figures", (grid.filled(), Points(tuple(told(has_aiq(report))))))
 
 
 def savings(report: Report) -> Section:
@@ -89,7 +89,9 @@ def by_task(report: Report, slices: Slices) -> Section:
     every = [entry.router for entry in report.entries]
     blocks: list[Block] = []
     for at, dial in enumerate(SHOWN_DIALS):
-        caption = f"Dial {dial:g}: mean score [95 %] at US dollars per 1,000 requests"
+        if not has_cost(report) and dial < 1:
+            continue  # where nothing costs, there is nothing to dial
+        caption = f"Dial {dial:g}: mean score [95 %]{' at US dollars per 1,000 requests' if has_cost(report) else ''}"
         blocks.append(Grid.of(caption, ["task", "prompts", *few], [_task(task, few, at) for task in slices.tasks]))
         full = Grid.of(caption, ["task", "prompts", *every], [_task(task, every, at) for task in slices.tasks])
         blocks.append(Folded(f"All routers and models, dial {dial:g}", (full,)))
@@ -128,7 +130,7 @@ def learning_online(found: Prequential | str) -> tuple[Text, Grid | None]:
     caption = "Means over streams; regret in points of score"
     if found.changes:
         caption += "; rounds until half of what a change cost is regained"
-    return Text(text), Grid.of(caption, heads, rows)
+    return Text(text), Grid.of(caption, heads, rows).filled()
 
 
 def _course(found: Prequential, course: Course) -> list[str]:

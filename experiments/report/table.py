@@ -54,6 +54,11 @@ def has_aiq(report: Report) -> bool:
     return any("aiq" in entry.pooled for entry in report.entries)
 
 
+def has_cost(report: Report) -> bool:
+    """Whether costs are known, so that routers can be told what they cost."""
+    return any("cost_usd_at_dial_1" in entry.pooled for entry in report.entries)
+
+
 def figures(report: Report) -> tuple[list[str], list[list[list[str]]]]:
     """The table for paper: its heads, and for each of its sections the rows.
 
