@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,6 +23,7 @@ from env.splits import SplitBy
 from env.trace import Trace
 from experiments.baselines import CHEAPEST, ORACLE, fixed_arms, oracle
 from experiments.bootstrap import Bootstrap
+from experiments.cells import Cell, Cells, Curve, division
 from experiments.evaluate import DecisionsFile, Evaluation, decide_at_every_dial, stream_hash
 from experiments.folds import RESAMPLED, Fold, featurised, fold, has_fixed_training, is_blind, prepared, without_text
 from experiments.plans import follow_at_every_dial, learn_plan
@@ -78,6 +80,7 @@ class Report:
         slices: what was chosen, and how that went on each task.
         stream_hash: of exactly what was evaluated: the test queries of each seed, in order, with all their outcomes.
         against: routers that somebody asked to have differences told from.
+        curves: of routers that say how their training goes, what they said, by seed.
     """
 
     trace: str
@@ -93,6 +96,7 @@ class Report:
     slices: Slices | None = None
     stream_hash: str = ""
     against: tuple[str, ...] = ()
+    curves: Mapping[str, Mapping[int, Curve]] = field(default_factory=dict)
 
     def entry(self, router: str) -> Entry | None:
         """The row of a router, ``None`` if it was not run."""
@@ -129,6 +133,7 @@ def compare(
     step: Step | None = None,
     split_by: SplitBy = "prompt",
     against: Sequence[str] = (),
+    resume: Cells | str | Path | None = None,
 ) -> list[Report]:
     """Train and evaluate every router on every trace with every seed.
 
@@ -143,6 +148,8 @@ def compare(
         step: told what comes next, for a progress bar.
         against: routers that every row's paired difference is told from, beside zero and the placebo.
         split_by: ``"prompt"``, ``"task"`` to test on whole tasks that nothing was learned of, or ``"time"``.
+        resume: folder in which every router's work on a seed is kept once it is done, and looked for before: what an
+            interrupted comparison finished is not done again, and the figures are those of one that ran through.
 
     Raises:
         BadInput: an unknown router, two traces of one name, or a trace that cannot be compared on.
@@ -156,10 +163,11 @@ def compare(
     for name in names:
         if names.count(name) > 1:
             raise BadInput(f"two traces are called {name}; decisions could not be told apart, rename a file")
+    cells = resume if isinstance(resume, Cells) else Cells(resume)
     with ExitStack() as stack:
         # Opened first: a path that cannot be written to should say so before the work, not after.
         file = stack.enter_context(DecisionsFile(decisions)) if decisions is not None else None
-        rest = range(seeds), featuriser, file, step or _silent, split_by, against
+        rest = range(seeds), featuriser, file, step or _silent, split_by, against, cells
         return [_compare_one(trace, _with_references(trace, routers), *rest) for trace in traces]
 
 
@@ -197,6 +205,7 @@ def _compare_one(
     step: Step,
     split_by: SplitBy,
     against: Sequence[str],
+    cells: Cells,
 ) -> Report:
     fold(trace, seeds[0], split_by=split_by)  # a trace that cannot be compared on is refused before it is embedded
     plans = [name for name in routers if name in plan_names()]
@@ -209,28 +218,29 @@ def _compare_one(
     tally, slicer = Tally(draws, (ZERO, PLACEBO, *against)), Slicer(trace, draws)
     policies: dict[str, Policy] = {}
     feedback: dict[str, Feedback] = {}
+    curves: dict[str, dict[int, Curve]] = {}
     for part in parts:
         made: list[Evaluation] = [*fixed_arms(part), oracle(part)]
-        seen: dict[str, tuple[Fold, Featuriser]] = {}
+        maker_name = maker.fingerprint if maker is not None else None
+        of = {"trace": trace.name, "hash": trace.hash, "division": division(part), "featuriser": maker_name}
+        prepare = _preparer(part, blind, maker)
         for name in routers:
             step(trace.name, part.seed, name)
-            kind = kind_of(name)
-            if kind.featuriser not in seen:
-                seen[kind.featuriser] = without_text(part) if blind else prepared(part, kind.featuriser, maker)
-            own, featuriser = seen[kind.featuriser]
-            started = time.perf_counter()
-            if issubclass(kind, Plan):
-                plan = learn_plan(own, name, featuriser)
-                feedback[name] = Feedback(plan.metrics["feedback"])
-            else:
-                feedback[name] = default_feedback(kind, online=True)
-                policy = learn(own, name, featuriser, feedback=feedback[name])
-                policies.setdefault(name, policy)
-            tally.fit_s.setdefault(name, []).append(time.perf_counter() - started)
-            if issubclass(kind, Plan):
-                made.append(follow_at_every_dial(plan, own.test, seed=part.seed))
-            else:
-                made.append(decide_at_every_dial(policy, own.test, router=name, seed=part.seed))
+            cell = cells.get(
+                part.test,
+                partial(_work, name, part.seed, prepare),
+                with_policy=part is parts[0],
+                router=name,
+                seed=part.seed,
+                **of,
+            )
+            made.append(cell.made)
+            feedback[name] = cell.feedback
+            tally.fit_s.setdefault(name, []).append(cell.fit_s)
+            if cell.policy is not None:
+                policies.setdefault(name, cell.policy)
+            if cell.curve:
+                curves.setdefault(name, {})[part.seed] = cell.curve
         tally.add(part, made)
         slicer.add(part, made)
         for one in made if file is not None else ():
@@ -257,7 +267,37 @@ def _compare_one(
         slices,
         stream_hash(seeds, [part.test for part in parts]),
         tuple(against),
+        curves,
     )
+
+
+_Prepare: TypeAlias = Callable[[str], tuple[Fold, Featuriser]]
+
+
+def _preparer(part: Fold, blind: bool, maker: Featuriser | None) -> _Prepare:
+    """Gives the fold with the features of a recipe, each made once, and only if somebody asks."""
+
+    @cache
+    def prepare(recipe: str) -> tuple[Fold, Featuriser]:
+        return without_text(part) if blind else prepared(part, recipe, maker)
+
+    return prepare
+
+
+def _work(name: str, seed: int, prepare: _Prepare) -> Cell:
+    """Train one router, or plan, on one seed, and let it decide."""
+    kind = kind_of(name)
+    own, featuriser = prepare(kind.featuriser)
+    curve: list[tuple[int, Mapping[str, float]]] = []
+    started = time.perf_counter()
+    if issubclass(kind, Plan):
+        plan = learn_plan(own, name, featuriser)
+        fit_s = time.perf_counter() - started
+        return Cell(follow_at_every_dial(plan, own.test, seed=seed), Feedback(plan.metrics["feedback"]), fit_s)
+    told = default_feedback(kind, online=True)
+    policy = learn(own, name, featuriser, feedback=told, progress=lambda *said: curve.append(said))
+    fit_s = time.perf_counter() - started
+    return Cell(decide_at_every_dial(policy, own.test, router=name, seed=seed), told, fit_s, tuple(curve), policy)
 
 
 def _notes(trace: Trace, parts: Sequence[Fold], split_by: SplitBy) -> list[str]:

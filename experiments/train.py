@@ -24,6 +24,7 @@ from routers import make, router_class
 from routers.base import Estimator, Router, greedy, utility
 from routers.bundle import check_folder
 from routers.dial import choices_at, cost_weights, fit_dial
+from routers.network_router import NetworkRouter, Progress, unheard
 from routers.plan import kind_of
 from routers.policy import Policy
 
@@ -55,6 +56,7 @@ def train(
     settings: Mapping[str, Any] | None = None,
     featuriser: Featuriser | None = None,
     arms: Sequence[Arm] = (),
+    progress: Progress = unheard,
 ) -> Policy:
     """Train a router on a trace and put a dial on it.
 
@@ -71,6 +73,7 @@ def train(
         featuriser: makes what the router sees; when not given, what the router was made for, fitted on the prompts
             that it learns from.
         arms: tiers and prices of the trace's models, for the bundle; models not listed keep their name alone.
+        progress: told how the training of a network goes.
 
     Raises:
         BadInput: an unknown router or setting, or a trace that cannot be split.
@@ -89,7 +92,16 @@ def train(
     learned_from = _table_of_log(trace, seed, split_by) if feedback is Feedback.DR else trace
     part, maker = prepared(fold(learned_from, seed, split_by=split_by), kind.featuriser_for(settings or {}), featuriser)
     part = replace(part, trace_hash=trace.hash)
-    policy = learn(part, router, maker, feedback=feedback, latency_weight=latency_weight, settings=settings, arms=arms)
+    policy = learn(
+        part,
+        router,
+        maker,
+        feedback=feedback,
+        latency_weight=latency_weight,
+        settings=settings,
+        arms=arms,
+        progress=progress,
+    )
     if out is not None:
         policy.save(out)
     return policy
@@ -111,6 +123,7 @@ def learn(
     latency_weight: float = 0.0,
     settings: Mapping[str, Any] | None = None,
     arms: Sequence[Arm] = (),
+    progress: Progress = unheard,
 ) -> Policy:
     """Train on a fold whose trace is featurised already; see :func:`train`."""
     kind = router_class(router)
@@ -120,7 +133,8 @@ def learn(
     made = make(router, part.train.n_arms, featuriser.d, **given)
     told = default_feedback(kind) if feedback is None else feedback
     if told in (Feedback.FULL, Feedback.DR):
-        made.fit(*_table(made, part, latency_weight))
+        table = _table(made, part, latency_weight)
+        _ = made.fit(*table, progress=progress) if isinstance(made, NetworkRouter) else made.fit(*table)
     elif told is Feedback.BANDIT:
         one_pass(made, part.train, latency_weight=latency_weight, seed=part.seed)
     known = {arm.name: arm for arm in arms}

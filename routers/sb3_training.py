@@ -90,8 +90,9 @@ def learned(
             network = export(model.policy)
             reached = lesson.verdict(network)
             # What the library noted of its last round of learning; nothing before the first.
-            noted = {name: float(said) for name, said in model.logger.name_to_value.items() if np.isscalar(said)}
-            lesson.progress(int(model.num_timesteps), {"verdict": reached, **noted})
+            noted = model.logger.name_to_value
+            figures = {name: float(said) for name, said in noted.items() if isinstance(said, int | float | np.number)}
+            lesson.progress(int(model.num_timesteps), {"verdict": reached, **figures})
             self.rounds += 1
             if reached > self.best:
                 self.best, self.network, self.rounds = reached, network, 0
