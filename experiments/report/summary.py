@@ -19,7 +19,7 @@ def summary(report: Report) -> list[str]:
     if not ranked:
         return ["No router that learns was compared."]
     what = "AIQ" if has_aiq(report) else "the score at dial 1"
-    won = [entry for entry in ranked if verdict(entry).startswith("beats")]
+    won = [entry for entry in ranked if verdict(entry).startswith("beats") and is_sure(entry)]
     best = ranked[0]
     lines = [_best(best, what) if won else _nothing(best, what), _simple(report, best)]
     if won:
@@ -75,8 +75,8 @@ def _nothing(best: Entry, what: str) -> str:
     over = gain(best, ZERO)
     by = "" if over is None else f" (over zero by {figure(over, '+')})"
     return (
-        f"Nothing beats mixing fixed models here: {best.router} does best{by}, and no router's lead in "
-        f"{what} over zero, which mixes the models blindly, can be told from chance."
+        f"Nothing beats mixing fixed models here: {best.router} does best{by}, and no router's lead in {what} over "
+        "zero, which mixes the models blindly, can be told from chance, all verdicts of the table together."
     )
 
 

@@ -314,6 +314,21 @@ def test_models_that_are_not_installed_are_named_with_the_line_that_installs_the
     assert "goes to custom-linear" in said.stdout
 
 
+def test_without_matplotlib_the_page_is_written_without_pictures(trace_file: Path, elsewhere: Path) -> None:
+    said = without(("matplotlib",), "compare", str(trace_file), "--routers", "zero", "--seeds", "1", "--no-track")
+    assert said.returncode == 0, said.stderr
+    text = (elsewhere / "report" / "report.md").read_text()
+    assert "No picture: drawing a figure needs" in text
+    assert {file.name for file in (elsewhere / "report").iterdir()} == {"index.html", "report.md", "rows.json"}
+
+
+def test_a_scenario_that_is_none_is_refused_before_the_work(
+    trace_file: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "unknown scenario `outtage`" in complaint(capsys, "compare", str(trace_file), "--scenario", "outtage")
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_compare_writes_rows_pictures_and_decisions(
     trace_file: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -323,6 +338,7 @@ def test_compare_writes_rows_pictures_and_decisions(
     assert json.loads(Path("report/rows.json").read_text()) == rows
     for kind in ("png", "svg", "pdf"):
         assert (elsewhere / "report" / f"frontier-recorded.{kind}").stat().st_size > 1000
+    assert f"compare {trace_file} --routers ridge --seeds 2" in Path("report/index.html").read_text()
     assert main([*map(str, arguments), "--json", "rows.json"]) == 0
     assert "over zero" in capsys.readouterr().out
     assert len(json.loads(Path("rows.json").read_text())) == len(rows)
