@@ -69,9 +69,7 @@ def train(
     split_by: _SplitBy = "prompt",
     feedback: Annotated[
         str | None,
-        typer.Option(
-            "--feedback", help="`full`, `bandit` or, of a log, `dr`: what is told; default: all it can use."
-        ),
+        typer.Option("--feedback", help="`full`, `bandit` or, of a log, `dr`: what is told; default: all it can use."),
     ] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the router; may be repeated.")
