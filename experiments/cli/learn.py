@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from experiments.cli.options import (
+    Settings,
+    SplitWord,
+    TraceSource,
+    Track,
+    feedback_of,
+    settings_of,
+    split_of,
+    wants_tracking,
+)
 from experiments.cli.output import JsonTarget, Output
 
-if TYPE_CHECKING:
-    from env.splits import SplitBy
-    from experiments.train import Feedback
-
-_Source = Annotated[str, typer.Argument(metavar="TRACE", help="Parquet, CSV or JSONL file, or `bundled`.")]
-_Track = Annotated[
-    bool | None, typer.Option("--track/--no-track", help="Log to MLflow; by default wherever MLflow is installed.")
-]
 _Decisions = Annotated[
     Path | None, typer.Option("--decisions", metavar="FILE.parquet", help="Write every decision on the test queries.")
-]
-_SplitBy = Annotated[
-    str,
-    typer.Option("--split-by", metavar="prompt|task|time", help="What to hold out: prompts, tasks, the newest."),
 ]
 _Latency = Annotated[float, typer.Option("--latency-weight", min=0, help="Score points that a second is worth.")]
 
@@ -60,22 +57,20 @@ def record(
 
 
 def train(
-    source: _Source,
+    source: TraceSource,
     router: Annotated[
         str, typer.Option("--router", help="Router or plan; `pointsman bench routers` lists the routers.")
     ] = "ridge",
     out: Annotated[Path, typer.Option("--out", metavar="BUNDLE", help="Folder for the policy.")] = Path("policy"),
     seed: Annotated[int, typer.Option("--seed", min=0, help="Salts the split and the algorithm.")] = 0,
-    split_by: _SplitBy = "prompt",
+    split_by: SplitWord = "prompt",
     feedback: Annotated[
         str | None,
         typer.Option("--feedback", help="`full`, `bandit` or, of a log, `dr`: what is told; default: all it can use."),
     ] = None,
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the router; may be repeated.")
-    ] = None,
+    setting: Settings = None,
     latency_weight: _Latency = 0.0,
-    track: _Track = None,
+    track: Track = None,
     json: JsonTarget = None,
 ) -> None:
     """Train a router on a trace and write the policy that `route` and `serve` use; or a plan, to drive from Python."""
@@ -90,7 +85,7 @@ def train(
     if is_plan and feedback is not None:
         raise BadInput(f"--feedback {feedback}: the plan `{router}` learns from answers as it can; leave it out")
     trace = load_trace(source)
-    by, settings = _split_by(split_by), _settings(setting or [])
+    by, settings = split_of(split_by), settings_of(setting or [])
     policy: Bundled
     with shown.busy(f"training {router} on {trace.name}"):
         if is_plan:
@@ -104,7 +99,7 @@ def train(
                 out,
                 seed=seed,
                 split_by=by,
-                feedback=_feedback(feedback),
+                feedback=feedback_of(feedback),
                 latency_weight=latency_weight,
                 settings=settings,
             )
@@ -115,7 +110,7 @@ def train(
         f"(best single model: {policy.metrics['best_single']})"
     )
     run_id = None
-    if _wants_tracking(track):
+    if wants_tracking(track):
         from experiments.tracking import Tracker
 
         run_id = Tracker().training(policy, trace, started=started)
@@ -135,7 +130,7 @@ def compare(
         typer.Option("--routers", help="Routers and plans, by commas; default: all that train in seconds."),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Number of seeds.")] = 10,
-    split_by: _SplitBy = "prompt",
+    split_by: SplitWord = "prompt",
     against: Annotated[
         str | None, typer.Option("--against", help="Routers, by commas, to tell every row's difference from.")
     ] = None,
@@ -147,7 +142,7 @@ def compare(
         Path, typer.Option("--out", metavar="DIR", help="Folder for the report: index.html, report.md, rows, pictures.")
     ] = Path("report"),
     decisions: _Decisions = None,
-    track: _Track = None,
+    track: Track = None,
     json: JsonTarget = None,
 ) -> None:
     """Compare routers with fixed models and honest baselines, with paired 95 % intervals."""
@@ -168,7 +163,7 @@ def compare(
             names,
             seeds=seeds,
             decisions=decisions,
-            split_by=_split_by(split_by),
+            split_by=split_of(split_by),
             against=held_to,
             step=lambda trace, seed, router: advance(f"{trace}, seed {seed}: {router}"),
         )
@@ -193,7 +188,7 @@ def compare(
     shown.say(f"{time.time() - started:.0f} s; the report: {files[0]}")
     if decisions is not None:
         shown.say(f"decisions in {decisions}")
-    if _wants_tracking(track):
+    if wants_tracking(track):
         from env.uris import shown_uri
         from experiments.tracking import Tracker, tracking_uri
 
@@ -204,7 +199,7 @@ def compare(
 
 def evaluate(
     bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="Policy folder, or models:/NAME@ALIAS.")],
-    source: _Source,
+    source: TraceSource,
     decisions: _Decisions = None,
     json: JsonTarget = None,
 ) -> None:
@@ -222,52 +217,6 @@ def evaluate(
     if decisions is not None:
         shown.say(f"decisions in {decisions}")
     shown.result(judged.rows())
-
-
-def _wants_tracking(asked: bool | None) -> bool:
-    from experiments.tracking import is_installed
-
-    return is_installed() if asked is None else asked
-
-
-def _split_by(name: str) -> SplitBy:
-    from typing import cast, get_args
-
-    from env.errors import BadInput
-    from env.splits import SplitBy
-
-    if name not in get_args(SplitBy):
-        raise BadInput(f"--split-by {name}: it is `prompt`, `task` or `time`")
-    return cast(SplitBy, name)
-
-
-def _feedback(name: str | None) -> Feedback | None:
-    from env.errors import BadInput
-    from experiments.train import Feedback
-
-    if name is None:
-        return None
-    if name not in (Feedback.FULL, Feedback.BANDIT, Feedback.DR):
-        raise BadInput(
-            f"--feedback {name}: it is `full` (every model's outcome), `bandit` (the chosen one's) or `dr` (a bandit "
-            "log, made a table of doubly robust targets)"
-        )
-    return Feedback(name)
-
-
-def _settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """``alpha=0.5`` and the like; values are YAML, so numbers, true, null and text are what they look like."""
-    import yaml
-
-    from env.errors import BadInput
-
-    found = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise BadInput(f"--set {pair}: write it as NAME=VALUE, for example --set alpha=0.5")
-        found[name] = yaml.safe_load(value)
-    return found
 
 
 def _number(value: float | None) -> str:
