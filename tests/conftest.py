@@ -30,6 +30,8 @@ PARTS = {
     "fast": ("numba",),
     "postgres": ("psycopg",),
     "agents": ("stable_baselines3", "sb3_contrib", "skrl"),
+    "sweep": ("optuna",),
+    "ray": ("ray",),
 }
 POSTGRES = "POINTSMAN_TEST_POSTGRES"
 
