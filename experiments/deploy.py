@@ -1,7 +1,8 @@
 """Deployment: policies in MLflow's model registry, where an alias says which one serves.
 
-A model version is a folder with the two files of a bundle, nothing else. The server downloads these two, checks
-their hashes and never unpickles or imports anything; MLflow's own model loading is not used.
+A model version is a folder with the two files of a bundle. The server downloads these two, checks their hashes and
+never unpickles or imports anything. What else lies there is for MLflow's users, who may load the same version with
+``mlflow.pyfunc.load_model`` (:mod:`experiments.tracking.pyfunc`); the server never does.
 """
 
 from __future__ import annotations

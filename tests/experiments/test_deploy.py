@@ -56,6 +56,37 @@ def test_a_registered_policy_decides_as_its_bundle(record: str, bundles: dict[st
         np.testing.assert_array_equal(policy.decide(asked, rng=np.random.default_rng(0)).arms, expected.arms)
 
 
+def test_mlflows_users_load_the_champion_and_the_server_downloads_two_files(
+    record: str, bundles: dict[str, Path], trace: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow.pyfunc
+    import pandas as pd
+
+    promote(bundles["best_per_task"])
+    promote(bundles["ridge"])
+    prompts = [str(prompt) for prompt in trace.prompts[:20]]
+    model = mlflow.pyfunc.load_model("models:/pointsman@champion")
+    got = model.predict(pd.DataFrame({"prompt": prompts}))
+    rollback()
+    before = mlflow.pyfunc.load_model("models:/pointsman@champion")
+    local = Policy.load(bundles["ridge"])
+    chosen = local.decide(prompts, rng=np.random.default_rng(0), explore=False).arms
+    assert got["arm"].tolist() == [local.arm_names[arm] for arm in chosen]
+    assert before.unwrap_python_model().policy.router.name == "best_per_task"
+
+    asked: list[str] = []
+    download = mlflow.artifacts.download_artifacts
+
+    def noted(artifact_uri: str, **more: str) -> str:
+        asked.append(artifact_uri.rpartition("/")[2])
+        return str(download(artifact_uri=artifact_uri, **more))
+
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", noted)
+    monkeypatch.setattr("mlflow.pyfunc.load_model", None)
+    assert MLflowPolicySource().latest() is not None
+    assert asked == ["policy.json", "weights.safetensors"]
+
+
 def test_a_policy_source_tells_of_a_new_champion_once(record: str, bundles: dict[str, Path]) -> None:
     promote(bundles["ridge"])
     source = MLflowPolicySource()
