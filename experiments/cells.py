@@ -90,13 +90,15 @@ class Cells:
             return make()
         name = key(with_policy=with_policy, **of)
         file, bundle = self.folder / f"{name}.parquet", self.folder / f"{name}.policy"
-        self._used.add(name)
         if file.is_file():
-            return _read(file, bundle if with_policy else None, test, str(of["router"]), int(of["seed"] or 0))
+            cell = _read(file, bundle if with_policy else None, test, str(of["router"]), int(of["seed"] or 0))
+            self._used.add(name)
+            return cell
         cell = make()
         if with_policy and cell.policy is not None:
             cell.policy.save(bundle)
         _write(cell, file)  # last: the file is what says that the cell is finished
+        self._used.add(name)
         return cell
 
     def discard(self) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import platform
 import shlex
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from experiments.cli.logbook import Logbook
 from experiments.cli.options import (
     Settings,
     SplitWord,
@@ -17,9 +21,11 @@ from experiments.cli.options import (
     feedback_of,
     settings_of,
     split_of,
-    wants_tracking,
 )
 from experiments.cli.output import JsonTarget, Output
+
+if TYPE_CHECKING:
+    from experiments.cells import Cells
 
 _Decisions = Annotated[
     Path | None, typer.Option("--decisions", metavar="FILE.parquet", help="Write every decision on the test queries.")
@@ -86,6 +92,7 @@ def train(
         raise BadInput(f"--feedback {feedback}: the plan `{router}` learns from answers as it can; leave it out")
     trace = load_trace(source)
     by, settings = split_of(split_by), settings_of(setting or [])
+    book, curve = Logbook(shown, track), list[tuple[int, Mapping[str, float]]]()
     policy: Bundled
     with shown.busy(f"training {router} on {trace.name}"):
         if is_plan:
@@ -102,6 +109,7 @@ def train(
                 feedback=feedback_of(feedback),
                 latency_weight=latency_weight,
                 settings=settings,
+                progress=lambda *said: curve.append(said),
             )
     reached = policy.metrics["validation"]
     shown.say(f"{out}: {router} {policy.version}, trained in {time.time() - started:.1f} s on {trace!r}")
@@ -109,18 +117,14 @@ def train(
         f"validation, dial 0.5: score {_number(reached['score'])} at {_dollars(reached['cost_usd'])} "
         f"(best single model: {policy.metrics['best_single']})"
     )
-    run_id = None
-    if wants_tracking(track):
-        from experiments.tracking import Tracker
-
-        run_id = Tracker().training(policy, trace, started=started)
-        shown.say(f"logged to MLflow, run {run_id}")
+    run_id = book.log(lambda tracker: tracker.training(policy, trace, started=started, curve=tuple(curve)))
     if is_plan:
         shown.say(f'next: pointsman evaluate {out} {source} · pointsman.load_policy("{out}").run(PROMPT, CALL)')
     else:
         shown.say(f'next: pointsman route "PROMPT" --policy {out} · pointsman promote {out}')
     about = {name: value for name, value in policy.metrics.items() if name != "trained_on"}  # thousands of keys
     shown.result({"bundle": str(out), "version": policy.version, "router": router, **about, "mlflow_run": run_id})
+    book.close(run_id)
 
 
 def compare(
@@ -145,9 +149,10 @@ def compare(
     track: Track = None,
     json: JsonTarget = None,
 ) -> None:
-    """Compare routers with fixed models and honest baselines, with paired 95 % intervals."""
+    """Compare routers with fixed models and honest baselines; one that was interrupted goes on where it stopped."""
     from env.scenarios import Scenario
     from env.sources.named import load_trace
+    from experiments.cells import Cells, key
     from experiments.compare import DEFAULT_ROUTERS, steps
     from experiments.compare import compare as run
     from experiments.report import json_rows, table
@@ -157,44 +162,64 @@ def compare(
     names = tuple(routers.split(",")) if routers else DEFAULT_ROUTERS
     held_to = tuple(against.split(",")) if against else ()
     traces = [load_trace(source) for source in sources]
-    with shown.progress("comparing", steps(traces, (*names, *held_to), seeds)) as advance:
-        reports = run(
-            traces,
-            names,
-            seeds=seeds,
-            decisions=decisions,
-            split_by=split_of(split_by),
-            against=held_to,
-            step=lambda trace, seed, router: advance(f"{trace}, seed {seed}: {router}"),
-        )
-    for report in reports:
-        shown.say(table(report, width=shown.width))
-    learning = sum(len(online_routers(report)) for report in reports) * seeds
-    with shown.progress("learning online", learning) as advance:
-        online = {
-            report.trace: learn_online(
-                report,
-                trace,
-                scenario=what,
-                step=lambda seed, router: advance(f"online, seed {seed}: {router}"),
-            )
-            for report, trace in zip(reports, traces, strict=True)
-        }
     options = [("--routers", routers), ("--seeds", str(seeds)), ("--split-by", split_by), ("--against", against)]
     given = [part for name, value in [*options, ("--scenario", scenario)] if value for part in (name, value)]
     command = shlex.join(["pointsman", "compare", *sources, *given])
-    files = write_report(reports, out, traces=traces, online=online, command=command)
-    rows = json_rows(reports)
-    shown.say(f"{time.time() - started:.0f} s; the report: {files[0]}")
-    if decisions is not None:
-        shown.say(f"decisions in {decisions}")
-    if wants_tracking(track):
-        from env.uris import shown_uri
-        from experiments.tracking import Tracker, tracking_uri
+    book, cells = Logbook(shown, track), Cells(out / "cells")
+    # Which comparison this is: one that was interrupted here goes on in its own run.
+    this = key(traces=[trace.hash for trace in traces], options=given, host=platform.node(), out=str(out.resolve()))
+    with _kept(cells, shown), book.comparison([trace.name for trace in traces], this, started) as begin:
 
-        Tracker().comparison(reports, files, started=started)
-        shown.say(f"logged to MLflow: mlflow ui --backend-store-uri {shown_uri(tracking_uri())}")
-    shown.result(rows)
+        def step(trace: str, seed: int, router: str) -> None:
+            begin()
+            advance(f"{trace}, seed {seed}: {router}")
+
+        with shown.progress("comparing", steps(traces, (*names, *held_to), seeds)) as advance:
+            reports = run(
+                traces,
+                names,
+                seeds=seeds,
+                decisions=decisions,
+                split_by=split_of(split_by),
+                against=held_to,
+                step=step,
+                resume=cells,
+            )
+        for report in reports:
+            shown.say(table(report, width=shown.width))
+        learning = sum(len(online_routers(report)) for report in reports) * seeds
+        with shown.progress("learning online", learning) as advance:
+            online = {
+                report.trace: learn_online(
+                    report,
+                    trace,
+                    scenario=what,
+                    step=lambda seed, router: advance(f"online, seed {seed}: {router}"),
+                )
+                for report, trace in zip(reports, traces, strict=True)
+            }
+        files = write_report(reports, out, traces=traces, online=online, command=command)
+        shown.say(f"{time.time() - started:.0f} s; the report: {files[0]}")
+        if decisions is not None:
+            shown.say(f"decisions in {decisions}")
+        with shown.busy("logging to MLflow"):
+            run_id = book.log(lambda tracker: tracker.comparison(reports, files, online=online, run_id=begin()))
+    cells.discard()
+    shown.result(json_rows(reports))
+    book.close(run_id)
+
+
+@contextmanager
+def _kept(cells: Cells, shown: Output) -> Iterator[None]:
+    """Say what is kept of work that is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if cells.used:
+            shown.warn(
+                f"{cells.used} finished trainings are kept in {cells.folder}; the same command goes on from there"
+            )
+        raise
 
 
 def evaluate(

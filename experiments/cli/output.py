@@ -48,6 +48,10 @@ class Output:
         """Print for people."""
         self.console.print(what, soft_wrap=isinstance(what, str | Text))
 
+    def warn(self, line: str) -> None:
+        """Print a line on standard error."""
+        print("warning:", " ".join(line.split()), file=sys.stderr)
+
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
         """Show that something goes on, on a terminal."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from env.trace import Trace
+from env.uris import shown_uri
 from experiments.cells import Curve
 from experiments.compare import Report
 from experiments.tracking.comparison import Online, log_comparison, training_series
@@ -88,10 +89,17 @@ class Tracker:
             tags = {"kind": "comparison", **({_KEY: key} if key else {})}
             return self.begin(f"compare {', '.join(traces)}", started=started, tags=tags)
 
-    def interrupted(self, run_id: str) -> None:
-        """Say of a run that its work was stopped, and may go on."""
+    def stopped(self, run_id: str, why: BaseException) -> None:
+        """Say of a run that its work did not come to its end; :meth:`open_comparison` finds it again."""
         with speaking_plainly(self.uri):
-            self.client.set_terminated(run_id, "KILLED")
+            self.client.set_terminated(run_id, "FAILED" if isinstance(why, Exception) else "KILLED")
+
+    def address(self, run_id: str) -> str:
+        """Where people look at a run, in words."""
+        shown = shown_uri(self.uri)
+        if self.uri.startswith("http"):
+            return f"MLflow: {shown.rstrip('/')}/#/experiments/{self._experiment}/runs/{run_id}"
+        return f"MLflow, {shown}: mlflow ui --backend-store-uri {shown}"
 
     def find(self, condition: str) -> list[str]:
         """Ids of the runs of which a condition holds, in MLflow's own words; the latest first."""
@@ -162,7 +170,7 @@ class Tracker:
         try:
             yield
         except BaseException as error:
-            self.client.set_terminated(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
+            self.stopped(run_id, error)
             raise
         self.client.set_terminated(run_id, "FINISHED")
 

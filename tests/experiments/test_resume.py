@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from env.features import Featuriser, Hashing
 from env.trace import Trace
 from experiments import compare as module
 from experiments.cells import Cells
+from experiments.cli import main
 from experiments.compare import Report, compare
 from experiments.tally import FIT_TIME
+from experiments.tracking import Tracker
 from routers.policy import Policy
 from tests.experiments.conftest import recorded
 from tests.experiments.test_cascade_study import answered
@@ -98,6 +101,57 @@ def test_another_trace_seed_or_featuriser_is_another_cell(
     assert run(recorded(seed=1)) == routers
     assert run(recorded(name="renamed")) == routers
     assert run(trace, maker=Hashing(16)) == routers
+
+
+def test_the_same_command_goes_on_where_ctrl_c_stopped_it(
+    trace_file: Path,
+    record: str,
+    trained: list[tuple[str, int]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["compare", str(trace_file), "--routers", "knn", "--seeds", "1", "--out", "report"]
+    assert main([*command, "--out", "whole", "--no-track"]) == 0
+    every = list(trained)
+    trained.clear()
+    train, stop = module.learn, len(every) - 2
+
+    def stopped(*given: Any, **more: Any) -> Policy:
+        if len(trained) == stop:
+            raise KeyboardInterrupt
+        return train(*given, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "learn", stopped)
+        assert main(command) == 130
+    said = capsys.readouterr().err
+    assert f"{stop} finished trainings are kept in report/cells; the same command goes on from there" in said
+    tracker = Tracker(record)
+    (begun,) = tracker.find("tags.kind = 'comparison'")
+    assert tracker.client.get_run(begun).info.status == "KILLED"
+
+    assert main([*command, "--json", "result.json"]) == 0
+    assert trained == every
+    assert not (tmp_path / "report" / "cells").exists()
+    rows = [
+        json.loads((tmp_path / file).read_text()) for file in ("report/rows.json", "whole/rows.json", "result.json")
+    ]
+    assert rows[0] == rows[1] == rows[2]
+    assert tracker.find("tags.kind = 'comparison'") == [begun]
+    assert tracker.client.get_run(begun).info.status == "FINISHED"
+    said = capsys.readouterr().out
+    assert f"mlflow ui --backend-store-uri {record}; --no-track switches this off" in said.replace("\n", "")
+
+
+def test_bad_input_leaves_neither_a_run_nor_cells(
+    trace_file: Path, record: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", str(trace_file), "--routers", "knnn"]) == 2
+    assert Tracker(record).find("") == []
+    assert not (tmp_path / "report").exists()
 
 
 def test_only_the_cells_that_were_used_are_discarded(trace: Trace, featuriser: Featuriser, tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_figures_go_in_batches(record: str, comparison: list[Report], monkeypatc
 def test_an_interrupted_comparison_goes_on_in_its_own_run(record: str, comparison: list[Report]) -> None:
     tracker = Tracker(record)
     run_id = tracker.open_comparison(["recorded"], key="the same")
-    tracker.interrupted(run_id)
+    tracker.stopped(run_id, KeyboardInterrupt())
     assert tracker.client.get_run(run_id).info.status == "KILLED"
     assert Tracker(record).open_comparison(["recorded"], key="another") != run_id
 
