@@ -171,7 +171,8 @@ def compare(
     with _kept(cells, shown), book.comparison([trace.name for trace in traces], this, started) as begin:
 
         def step(trace: str, seed: int, router: str) -> None:
-            begin()
+            if cells.used:  # what is interrupted before anything came of it leaves nothing behind
+                begin()
             advance(f"{trace}, seed {seed}: {router}")
 
         with shown.progress("comparing", steps(traces, (*names, *held_to), seeds)) as advance:

@@ -46,7 +46,7 @@ class Logbook:
     def comparison(self, traces: Sequence[str], key: str, started: float) -> Iterator[Callable[[], str | None]]:
         """What opens the run of a comparison, or finds the one that was interrupted; marked as stopped if it is.
 
-        Opened when the work begins, so that bad input leaves no run behind: what is given may be called often.
+        Opened when what is given is called first, so that bad input leaves no run behind; it may be called often.
         """
         opened: list[str | None] = []
 
