@@ -229,6 +229,22 @@ def test_how_a_network_was_trained_is_in_its_run(record: str, trace: Trace, feat
     assert len(tracker.client.get_metric_history(run_id, "training/value_loss")) == len(curve) - 1
 
 
+def test_how_the_networks_of_a_comparison_were_trained_is_in_the_runs_of_their_seeds(
+    record: str, trace: Trace, featuriser: Featuriser, tmp_path: Path
+) -> None:
+    for _ in ("trained", "kept"):
+        (report,) = compare([trace], ("barp",), seeds=1, featuriser=featuriser, resume=tmp_path / "cells")
+    entry = report.entry("barp")
+    assert entry is not None
+    tracker = Tracker(record)
+    tracker.comparison([replace(report, entries=(entry,))])
+    (seed,) = tracker.find("tags.kind = 'seed'")
+    history = tracker.client.get_metric_history(seed, "training/verdict")
+    told = [(step, figures["verdict"]) for step, figures in report.curves["barp"][0]]
+    assert [(point.step, point.value) for point in history] == told
+    assert len(told) > 2
+
+
 def test_a_run_whose_work_fails_or_is_stopped_says_so(record: str) -> None:
     tracker = Tracker(record)
     for error, marked in ((KeyboardInterrupt, "KILLED"), (ValueError, "FAILED")):
