@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from experiments.ope.logs import BanditLog as BanditLog
     from experiments.prequential import prequential as prequential
     from experiments.report.page import write_report as write_report
+    from experiments.sweep.search import sweep as sweep
     from experiments.train import train as train
     from instances.api import close_runtime as close_runtime
     from instances.api import get_model as get_model
@@ -113,6 +114,7 @@ _PUBLIC = {
     "BanditLog": "experiments.ope.logs:BanditLog",
     "prequential": "experiments.prequential:prequential",
     "write_report": "experiments.report.page:write_report",
+    "sweep": "experiments.sweep.search:sweep",
     "train": "experiments.train:train",
     "close_runtime": "instances.api:close_runtime",
     "get_model": "instances.api:get_model",

@@ -21,6 +21,7 @@ import experiments.cli.config as config
 import experiments.cli.learn as learn
 import experiments.cli.live as live
 import experiments.cli.ope as ope
+import experiments.cli.sweep as sweep
 import experiments.cli.trace as trace
 from env.errors import PointsmanError
 from experiments.cli.output import optional_json_file
@@ -44,6 +45,7 @@ app.add_typer(bench.app, name="bench")
 learn.add_to(app)
 ope.add_to(app)
 live.add_to(app)
+sweep.add_to(app)
 
 
 def _version(asked: bool) -> None:

@@ -22,7 +22,7 @@ from experiments.sweep.engines import Engine
 from experiments.sweep.judge import Judge, tuned_name
 from experiments.sweep.objective import Objective
 from experiments.sweep.space import Given, Space, size, space_of, to_json
-from experiments.sweep.study import Study, Trial, best
+from experiments.sweep.study import Study, Trial, address_of, best
 from experiments.train import Feedback, default_feedback
 from routers import router_class
 from routers.bundle import check_folder
@@ -149,6 +149,7 @@ def sweep(
     for what, count in (("trial", trials), ("seed", seeds)):
         if count < 1:
             raise BadInput(f"a sweep needs one {what} or more, got {count}")
+    address_of(storage)  # what would fail later is looked at first
     if out is not None:
         check_folder(out)
     fold(trace, 0, split_by=split_by)  # a trace that cannot be divided is refused before it is embedded
@@ -179,7 +180,9 @@ def sweep(
     return Sweep(router, objective.metric, searched, tuple(found), report)
 
 
-def steps(router: str, trials: int, seeds: int, space: Given | None = None, **settings: Any) -> int:
+def steps(
+    router: str, trials: int, seeds: int, space: Given | None = None, settings: Mapping[str, Any] | None = None
+) -> int:
     """How often ``step`` will be called.
 
     Example:

@@ -89,7 +89,7 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)
         self.name, self.space, self.seed = name, space, seed
-        self.uri = _uri(storage)
+        self.uri = address_of(storage)
         self._optuna = optuna
         self._distributions = {setting: _distribution(optuna, one) for setting, one in space.items()}
         pruner = optuna.pruners.MedianPruner(n_startup_trials=_UNPRUNED_FIRST, n_warmup_steps=_UNPRUNED_FOLDS)
@@ -192,7 +192,16 @@ class Study:
             ) from error
 
 
-def _uri(storage: str | Path | None) -> str | None:
+def address_of(storage: str | Path | None) -> str | None:
+    """The SQL address of a storage, whose folder is made; ``None`` for memory.
+
+    Raises:
+        BadInput: it is of another kind, or its folder is a file.
+
+    Example:
+        >>> address_of("sweeps.db"), address_of("postgresql://host/sweeps")
+        ('sqlite:///sweeps.db', 'postgresql://host/sweeps')
+    """
     if storage is None:
         return None
     text = str(storage)
