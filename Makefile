@@ -65,6 +65,7 @@ docs: $(INSTALLED)  ## Make again what the documents show: the README's table an
 	$(BIN)/python -m experiments.studies.bandit_shares --out docs/bandits --document docs/bandits.md
 	$(BIN)/python -m experiments.studies.off_policy --data public --out docs/off_policy --document docs/off-policy.md
 	$(BIN)/python -m experiments.studies.off_policy_learning --data public --out docs/off_policy --document docs/off-policy.md
+	$(BIN)/python -m experiments.studies.sweeping --out docs/sweeps --document docs/sweeps.md
 	$(BIN)/python -m experiments.catalogue docs/which-router.md
 	$(BIN)/pointsman bench routers --json docs/speed/rows.json
 	$(BIN)/python -m experiments.benchmarks.speed docs/speed/rows.json docs/speed.md

@@ -14,6 +14,7 @@ from experiments.cli import app
 from experiments.documents import markdown_table
 from experiments.record import read_prompts
 from experiments.studies.agents import markdown
+from experiments.studies.sweeping import markdown as sweeps_markdown
 from instances.config import parse_config
 from tests.conftest import needs
 
@@ -24,7 +25,7 @@ _YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 def examples() -> list[object]:
     found = []
-    pages = ("agents", "traffic", "budgets", "duels", "which-router", "off-policy")
+    pages = ("agents", "traffic", "budgets", "duels", "which-router", "off-policy", "sweeps")
     for name in ("README.md", "CONTRIBUTING.md", *(f"docs/{page}.md" for page in pages)):
         for number, block in enumerate(_BLOCK.findall((ROOT / name).read_text()), start=1):
             found.append(pytest.param(block, id=f"{name}-{number}"))
@@ -35,6 +36,8 @@ def examples() -> list[object]:
 def test_the_example_runs(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if "stable_baselines3" in source or "sb3_contrib" in source:
         needs("agents", "the example")
+    if "pm.sweep" in source:
+        needs("sweep", "the example")
     monkeypatch.chdir(tmp_path)
     exec(compile(source, "example", "exec"), {"__name__": "example"})
 
@@ -54,7 +57,7 @@ def test_the_prompts_line_is_valid(tmp_path: Path) -> None:
 def test_every_command_is_one() -> None:
     """Words and options that the documents use exist; targets of make likewise."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for name in ("README.md", "CONTRIBUTING.md", "docs/which-router.md"):
+    for name in ("README.md", "CONTRIBUTING.md", "docs/which-router.md", "docs/sweeps.md"):
         text = (ROOT / name).read_text()
         assert set(re.findall(r"\bmake ([a-z-]+)(?=`|\s\s|$)", text, re.MULTILINE)) <= targets
         for said in re.findall(r"(?:^    |`)pointsman ([^`#]*)", text, re.MULTILINE):
@@ -74,3 +77,8 @@ def test_the_readme_shows_the_comparison_that_was_run() -> None:
 def test_the_agents_are_those_of_the_study_that_was_run() -> None:
     rows = json.loads((ROOT / "docs" / "agents" / "rows.json").read_text())
     assert markdown(rows) in (ROOT / "docs" / "agents.md").read_text()
+
+
+def test_the_sweeps_are_those_of_the_study_that_was_run() -> None:
+    rows = json.loads((ROOT / "docs" / "sweeps" / "rows.json").read_text())
+    assert sweeps_markdown(rows) in (ROOT / "docs" / "sweeps.md").read_text()

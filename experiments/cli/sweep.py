@@ -49,9 +49,7 @@ def sweep(
     ] = None,
     split_by: SplitWord = "prompt",
     engine: Annotated[str, typer.Option("--engine", metavar="local|ray", help="Where trials are computed.")] = "local",
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Trials at once on Ray; default: all CPUs.")
-    ] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Trials at once on Ray; default: all CPUs.")] = None,
     storage: Annotated[
         str, typer.Option("--storage", metavar="FILE", help="SQLite file or SQL address that keeps the trials.")
     ] = "sweeps.db",
