@@ -74,4 +74,4 @@ policy: $(INSTALLED)  ## Train the policy that ships with the package on the bun
 	$(BIN)/pointsman train bundled --router linucb --feedback full --out instances/data/policy --no-track
 
 clean:  ## Remove the virtual environment and what runs wrote
-	rm -rf $(VENV) demo report mlruns mlflow.db pointsman.db* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo report mlruns mlflow.db pointsman.db* sweeps.db* .pytest_cache .mypy_cache .ruff_cache
