@@ -118,7 +118,8 @@ class PPORouter(NetworkRouter):
             fitted,
             export=actor,
             library=library,
-            learning_rate=lambda left: first * left,
+            # Rounds are whole: the last may end past the total, where what is left is below 0.
+            learning_rate=lambda left: first * max(left, 0.0),
             **{name: fitted[name] for name in ("n_steps", "batch_size", "n_epochs", "ent_coef")},
             # Half the work would go into the value of a query. One answer ends an episode: it only takes off what is
             # common to all arms, and a linear guess of that will do.

@@ -93,6 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _complain(f"{error.filename or 'system'}: {error.strerror or error}", 1)
     if status == _INTERRUPTED:
+        # An interrupt inside `exec` of a string, as where an import makes a dataclass, leaves CPython a mark by which
+        # `python -m` ends by the signal whatever its status. The next `exec` takes the mark away.
+        exec("")
         return _complain("interrupted", _INTERRUPTED)
     return status if isinstance(status, int) else 0
 

@@ -72,3 +72,20 @@ def test_an_interrupted_demo_leaves_whole_files_and_no_process(stage: str, then_
     for database in folder.glob("*.db"):
         with sqlite3.connect(database) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_the_exit_status_of_an_interrupt_does_not_depend_on_where_it_came(tmp_path: Path) -> None:
+    (tmp_path / "stopped.py").write_text("""import sys
+
+from experiments.cli import app, main
+
+
+@app.command("stop")
+def stop() -> None:
+    exec("raise KeyboardInterrupt")
+
+
+sys.exit(main(["stop"]))
+""")
+    done = subprocess.run([sys.executable, "-m", "stopped"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "error: interrupted\n")

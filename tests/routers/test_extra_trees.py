@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
-import pytest
 
 from routers.extra_trees import ExtraTrees
+from tests.conftest import needs
 
 ROWS = np.random.default_rng(0).normal(size=(200, 6)).astype(np.float32)
 TARGETS = np.stack([ROWS[:, 0] > 0, ROWS[:, 1] * ROWS[:, 2]], axis=1)
 
 
 def test_they_say_what_the_trees_that_were_grown_say() -> None:
-    ensemble = pytest.importorskip("sklearn.ensemble")
+    needs("train", "growing trees")
+    ensemble = import_module("sklearn.ensemble")
     ours = ExtraTrees.grown(ROWS, TARGETS, n_trees=7, seed=3)
     for at, target in enumerate(TARGETS.T):
         theirs = ensemble.ExtraTreesRegressor(7, min_samples_leaf=8, max_features=0.3, random_state=3)
