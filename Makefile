@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 # One BLAS thread: the arrays are small, and threads that fight over two cores are slower than one.
 export OMP_NUM_THREADS ?= 1
 
-SHOWN := random,zero,zero_cost,best_per_task,placebo,ucb1,linucb,linear_thompson,knn,ridge,ppo,auto
+SHOWN := random,zero,zero_cost,best_per_task,placebo,ucb1,linucb,linear_thompson,knn,ridge,ppo,auto,cascade
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all check format bench docs policy clean
@@ -66,6 +66,7 @@ docs: $(INSTALLED)  ## Make again what the documents show: the README's table an
 	$(BIN)/python -m experiments.studies.off_policy --data public --out docs/off_policy --document docs/off-policy.md
 	$(BIN)/python -m experiments.studies.off_policy_learning --data public --out docs/off_policy --document docs/off-policy.md
 	$(BIN)/python -m experiments.studies.sweeping --out docs/sweeps --document docs/sweeps.md
+	$(BIN)/python -m experiments.studies.public_sets --out docs/public-sets --document docs/public-sets.md
 	$(BIN)/python -m experiments.catalogue docs/which-router.md
 	$(BIN)/pointsman bench routers --json docs/speed/rows.json
 	$(BIN)/python -m experiments.benchmarks.speed docs/speed/rows.json docs/speed.md

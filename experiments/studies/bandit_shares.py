@@ -16,12 +16,13 @@ import numpy as np
 
 from env.contexts import Bools
 from env.errors import BadInput, PointsmanError
-from env.files import write_json, write_text
+from env.files import write_json
 from env.sources.named import load_trace
 from experiments.bootstrap import Array
+from experiments.documents import put
 from experiments.studies.bandit_few_pulls import few_pulls
 from experiments.studies.bandit_problems import Divided, Learner, Problem, Setting, compared, divide, told
-from experiments.studies.bandit_shares_report import few_markdown, markdown, picture, put
+from experiments.studies.bandit_shares_report import few_markdown, markdown, picture
 from routers.base import Estimator
 
 SHARES = (0.1, 0.25, 0.5, 1.0)
@@ -130,8 +131,8 @@ def main(arguments: list[str] | None = None) -> None:
         write_json(few, given.out / "few_pulls.json")
         picture(rows, given.out)
     if given.document is not None:
-        text = put("bandits", markdown(rows), given.document.read_text(), str(given.document))
-        write_text(put("few pulls", few_markdown(few), text, str(given.document)), given.document)
+        put("bandits", markdown(rows), given.document)
+        put("few pulls", few_markdown(few), given.document)
 
 
 if __name__ == "__main__":

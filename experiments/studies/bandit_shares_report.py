@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from env.errors import BadInput
 from experiments.plot.style import COLOURS, empty_figure, save
 
 Row: TypeAlias = Mapping[str, Any]
@@ -67,18 +65,6 @@ def few_markdown(rows: Sequence[Row]) -> str:
                 bars.append(f"- {pulls:,} pulls an arm, {sets[-1]}, {start}: {_verdict(found[sets[-1], 'all'], bar)}")
         blocks.append("\n".join(lines))
     return "\n\n".join([*blocks, "\n".join(bars)])
-
-
-def put(name: str, table: str, text: str, where: str) -> str:
-    """A document's text with a table between the markers of its name.
-
-    Raises:
-        BadInput: the document has no such markers.
-    """
-    block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-    if not block.search(text):
-        raise BadInput(f"{where}: no `<!-- {name} -->` ... `<!-- /{name} -->`")
-    return block.sub(lambda match: f"{match[1]}\n{table}\n\n{match[2]}", text)
 
 
 def picture(rows: Sequence[Row], folder: Path) -> list[Path]:

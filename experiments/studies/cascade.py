@@ -18,15 +18,16 @@ import numpy as np
 from env.contexts import Outcomes
 from env.errors import BadInput
 from env.features import Featuriser
-from env.files import write_json, write_text
+from env.files import write_json
 from env.sources.named import load_trace
 from env.trace import Trace
 from experiments.bootstrap import Array, Bootstrap, estimate
+from experiments.documents import put
 from experiments.evaluate import DIALS, decide_at_every_dial
 from experiments.folds import Fold, fold, prepared
 from experiments.metrics import Frontier, mean_over
 from experiments.plans import follow_at_every_dial, learn_plan
-from experiments.studies.cascade_report import markdown, picture, put
+from experiments.studies.cascade_report import markdown, picture
 from experiments.train import learn
 from routers import router_class
 from routers.attempts import Attempts
@@ -172,7 +173,7 @@ def main(arguments: list[str] | None = None) -> None:
         write_json(rows, given.out / "rows.json")
         picture(rows, given.out)
     if given.document is not None:
-        write_text(put(rows, given.document.read_text(), str(given.document)), given.document)
+        put("cascade", markdown(rows), given.document)
 
 
 if __name__ == "__main__":

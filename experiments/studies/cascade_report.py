@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from env.errors import BadInput
 from experiments.plot.style import COLOURS, empty_figure, save
 
 Row: TypeAlias = Mapping[str, Any]
@@ -56,18 +54,6 @@ def verdict(rows: Sequence[Row], rule: str = _RULE) -> str:
         f"the bar, an interval above 0 over each of the routers: {said}; than its own half, one call: {own} "
         f"({_gain(rows, rule, f'over {_HALF}')})"
     )
-
-
-def put(rows: Sequence[Row], text: str, where: str) -> str:
-    """A document's text with the table between its markers.
-
-    Raises:
-        BadInput: the document has no such markers.
-    """
-    block = re.compile(r"(<!-- cascade -->\n).*?(<!-- /cascade -->)", re.DOTALL)
-    if not block.search(text):
-        raise BadInput(f"{where}: no `<!-- cascade -->` ... `<!-- /cascade -->`")
-    return block.sub(lambda match: f"{match[1]}\n{markdown(rows)}\n\n{match[2]}", text)
 
 
 def picture(rows: Sequence[Row], folder: Path) -> list[Path]:

@@ -106,6 +106,7 @@ def picture(rows: Sequence[Row], folder: Path) -> list[Path]:
         axes.set_yticks(range(len(routers)), reversed(routers), fontsize=7.5)
         axes.set_title(name, fontsize=9)
         axes.set_xlabel("AIQ over the zero router (score points)", fontsize=7.5)
+        axes.locator_params(axis="x", nbins=5)
         axes.tick_params(labelsize=7.5)
         axes.grid(axis="x", alpha=0.25, linewidth=0.5)
     for axes in panels.flat[len(sets) :]:

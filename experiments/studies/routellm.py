@@ -18,14 +18,15 @@ import numpy as np
 
 from env.contexts import Bools, Ints
 from env.errors import BadInput
-from env.files import write_json, write_text
+from env.files import write_json
 from env.sources.named import load_trace
 from env.text_features import RECIPES
 from env.trace import Trace
 from experiments.bootstrap import Array, Bootstrap, estimate
+from experiments.documents import put
 from experiments.folds import contexts_of, featurised
 from experiments.metrics.weak_strong import apgr, call_curve, cpt
-from experiments.studies.routellm_report import markdown, put
+from experiments.studies.routellm_report import markdown
 from routers import make, router_class
 from routers.base import Estimator
 
@@ -248,7 +249,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given.out is not None:
         write_json(rows, given.out / "rows.json")
     if given.document is not None:
-        write_text(put(rows, given.document.read_text(), str(given.document)), given.document)
+        put("routellm", markdown(rows), given.document)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
-
-from env.errors import BadInput
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -52,18 +49,6 @@ def verdicts(rows: Sequence[Row]) -> list[str]:
                     f"{PUBLISHED[family]:.3f}, trained otherwise)"
                 )
     return lines
-
-
-def put(rows: Sequence[Row], text: str, where: str) -> str:
-    """A document's text with the tables between its markers.
-
-    Raises:
-        BadInput: the document has no such markers.
-    """
-    block = re.compile(r"(<!-- routellm -->\n).*?(<!-- /routellm -->)", re.DOTALL)
-    if not block.search(text):
-        raise BadInput(f"{where}: no `<!-- routellm -->` ... `<!-- /routellm -->`")
-    return block.sub(lambda match: f"{match[1]}\n{markdown(rows)}\n\n{match[2]}", text)
 
 
 def _table(rows: Sequence[Row], setting: str, family: str) -> list[str]:

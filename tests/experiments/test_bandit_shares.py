@@ -17,7 +17,7 @@ from experiments.studies import bandit_few_pulls
 from experiments.studies.bandit_few_pulls import few_pulls, matter
 from experiments.studies.bandit_problems import Problem, divide
 from experiments.studies.bandit_shares import CANDIDATES, choose, study
-from experiments.studies.bandit_shares_report import few_markdown, markdown, put, verdicts
+from experiments.studies.bandit_shares_report import few_markdown, markdown, verdicts
 from tests.conftest import make_trace
 
 ROOT = Path(__file__).parents[2]
@@ -121,11 +121,6 @@ def test_a_trace_without_costs_is_refused() -> None:
 def test_a_bar_is_met_by_the_share_itself(share: float | None, met: bool) -> None:
     row = {"sets": "at least 1,000 pulls an arm", "start": "cold", "share_of_pass": 1.0, "share": share}
     assert ("**not met**" not in verdicts([row | {"low": 0.0, "high": 2.0}])[0]) == met
-
-
-def test_a_document_without_markers_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"page\.md: no `<!-- bandits -->`"):
-        put("bandits", "", "nothing here", "page.md")
 
 
 def test_the_page_shows_the_study_that_was_run() -> None:

@@ -18,7 +18,7 @@ from experiments.evaluate import DIALS
 from experiments.folds import Fold, featurised, fold
 from experiments.plans import learn_plan
 from experiments.studies.cascade import CASCADE, CASCADES, PROMPT_ONLY, study, with_plan
-from experiments.studies.cascade_report import markdown, put, verdict
+from experiments.studies.cascade_report import markdown, verdict
 from tests.conftest import make_trace
 
 ROOT = Path(__file__).parents[2]
@@ -91,11 +91,6 @@ def test_the_bar_is_met_over_every_router_or_not_at_all() -> None:
     assert ": met; than its own half, one call: **not significantly** better" in verdict(rows_with(0.001))
     assert ": **not met** (knn);" in verdict(rows_with(-0.001))
     assert "one call: significantly better (+0.010 [+0.001, +0.100])" in verdict(rows_with(0.001, half=0.001))
-
-
-def test_a_document_without_a_place_for_the_table_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"docs/x\.md"):
-        put([], "nothing here", "docs/x.md")
 
 
 def test_the_document_shows_the_study_that_was_run() -> None:
