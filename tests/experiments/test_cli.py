@@ -19,6 +19,7 @@ from env.trace_io import from_rows, read_trace, save_trace
 from experiments.cli import app, main
 from experiments.cli.output import Output
 from instances.api import CONFIG_VARIABLE, close_runtime, get_model
+from tests.conftest import needs
 
 MAIN = "import sys; from experiments.cli import main; sys.exit(main())"
 
@@ -93,6 +94,7 @@ JSON_COMMANDS = {
     "train": ("TRACE", "--router", "ridge", "--out", "bundle"),
     "compare": ("TRACE", "--routers", "ridge", "--seeds", "1"),
     "evaluate": ("bundle", "TRACE"),
+    "sweep": ("TRACE", "--router", "knn", "--trials", "2", "--folds", "3"),
     "route": ("add 4 and 5", "--policy", "bundle"),
     "promote": ("bundle",),
     "status": (),
@@ -113,6 +115,7 @@ def commands_with_json(command: Any, name: str = "") -> set[str]:
 def test_with_json_standard_output_is_json_alone(
     record: str, trace: Trace, trace_file: Path, elsewhere: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    needs("sweep", "`sweep`")
     assert commands_with_json(typer.main.get_command(app)) == {*JSON_COMMANDS, *NOT_RUN}
     lines = [
         {"query_id": f"q{n}", "prompt": trace.prompts[n], "check": {"kind": "number", "answer": n}} for n in (0, 1)
